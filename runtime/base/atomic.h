@@ -1,0 +1,55 @@
+/*
+ * atomic.h - the vocabulary of ordered accesses. The order is in the name; nothing else in Pawl
+ * names a memory_order or touches an _Atomic field directly.
+ *
+ * Layer: base.
+ *
+ *   load_acquire / store_release   one-way publication: everything before the release is visible
+ *                                  after the acquire that read it.
+ *   *_relaxed                      only the value matters; the call says why that is enough.
+ *   fence_seq_cst                  the one place that orders a store before a later load (park and
+ *                                  wake, host/park.h). ThreadSanitizer does not model fences, so
+ *                                  no data may depend on one: fences order flags, releases order data.
+ */
+#ifndef PAWL_BASE_ATOMIC_H
+#define PAWL_BASE_ATOMIC_H
+
+#include <stdatomic.h>
+
+#define load_relaxed(p)     atomic_load_explicit((p), memory_order_relaxed)
+#define load_acquire(p)     atomic_load_explicit((p), memory_order_acquire)
+#define store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
+#define store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
+#define swap_acq_rel(p, v)  atomic_exchange_explicit((p), (v), memory_order_acq_rel)
+#define add_relaxed(p, v)   atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
+#define add_acq_rel(p, v)   atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
+#define sub_acq_rel(p, v)   atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
+#define or_acq_rel(p, v)    atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
+#define and_acq_rel(p, v)   atomic_fetch_and_explicit((p), (v), memory_order_acq_rel)
+#define cas_acq_rel(p, e, v)                                                                       \
+    atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_acq_rel,                   \
+                                            memory_order_acquire)
+
+/* Orders this thread's earlier stores before its later loads. */
+static inline void fence_seq_cst(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* Keeps the compiler, not the processor, from moving accesses across. */
+static inline void fence_compiler(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* Tells the processor that this is a spin loop. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+#endif /* PAWL_BASE_ATOMIC_H */
