@@ -1,0 +1,353 @@
+/*
+ * slab.h - objects of one size behind 32-bit indexes: the memory of task slots, timer nodes,
+ * deferred events, key records and context blocks.
+ *
+ * Layer: host. Owner: one shard, the only one that allocates, frees and trims. Any thread may turn
+ * any index into an address and read there at any time between init and fini.
+ *
+ * Memory is type-stable. A segment's addresses are mapped until slab_fini, and memory given back
+ * reads as zeroes; so a reader with a stale index finds zeroes, a free object or a newer one, never
+ * a fault. What it reads it must read by atomic loads and check by generation or version: the slab
+ * does not know what an object means. That is why nothing in a slab waits for a grace period.
+ *
+ *   index   = segment | granule | object          (index 0 is never handed out)
+ *   segment = one reservation of up to 64 MiB, entered in the directory when first needed,
+ *             followed by the state of its granules
+ *   granule = the unit that is emptied and given back: 2 MiB with huge pages, else about 64 KiB
+ *
+ * Which object comes next. The lowest granule that is ready serves, so that after a peak the high
+ * granules drain and can be given back. Inside it the object freed longest ago is taken once
+ * SLAB_FIFO_MIN are free, a fresh one otherwise. A granule without fresh objects that falls below
+ * room_min / 2 free ones is left until room_min are free again (room_min is 1/64 of the objects of
+ * a 2 MiB granule, 1/32 of 64 KiB): a table in churn so cycles through many objects instead of one,
+ * generations stretch, and only that fraction of a full slab lies idle. Where no granule is ready
+ * and none can be added, the idle ones are used too.
+ *
+ * The life of a granule: never used -> committed -> (no live object: idle) -> emptied, its memory
+ * given back by slab_trim -> used again from fresh objects. Before it is emptied the owner's
+ * on_empty hook may leave a word, the floor, with the granule, for instance the highest generation
+ * in it, and read it by slab_floor when it takes fresh objects. A floor of UINT32_MAX, or a retired
+ * object in the granule, makes an emptied granule dead: its indexes are never handed out again.
+ *
+ * Limits: objects of 8..4096 bytes in multiples of 8; live objects objects_max; indexes
+ * indexes_max, at most 2^32 less one granule. Retired objects use indexes up, so a slab that
+ * retires should give indexes_max generously: it costs address space only.
+ *
+ * Which calls may overlap: alloc, free, retire and trim exclude each other (one owner); at, peek,
+ * top, next_used, live and bytes run with all of them on any thread.
+ *
+ * Ordering:
+ *   (S1) a segment is entered in the directory, release -> (S2) slab_at and slab_peek, acquire:
+ *        the mapping exists and its granules' state is initialised.
+ *   (S3) top rises, release -> (S4) slab_top, acquire: all segments below are entered.
+ * An index reaches another thread through the owner's own publication, which orders the rest.
+ *
+ * Progress: slab_alloc and slab_free are bounded; slab_alloc may reserve a segment and touch fresh
+ * memory; slab_trim gives back at most one granule. Readers are wait-free.
+ */
+#ifndef PAWL_HOST_SLAB_H
+#define PAWL_HOST_SLAB_H
+
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "base/check.h"
+#include "host/pages.h"
+
+#define SLAB_FIFO_MIN   64u
+#define SLAB_OBJECT_MAX 4096u
+#define SLAB_MAP_LEVELS 5u
+
+/* Called by slab_trim for the objects first .. first + count - 1, none of them live, before their
+ * memory is given back. *floor holds what the last call left for this granule, 0 at first. */
+typedef void (*slab_empty_fn)(void *user, uint32_t first, uint32_t count, uint32_t *floor);
+
+struct slab_hooks {
+    slab_empty_fn on_empty; /* may be NULL */
+    void *user;
+};
+
+struct slab_options {
+    uint32_t object_size; /* bytes */
+    uint32_t link_offset; /* of 4 bytes, aligned to 4, that the slab overwrites in free objects */
+    uint32_t objects_max; /* live at once */
+    uint32_t indexes_max; /* indexes ever handed out; 0: objects_max */
+    bool huge;            /* huge pages; heeded for sizes that are powers of two */
+    struct slab_hooks hooks;
+};
+
+/* Field owners: I set once at init; O written by the owner, and where atomic read by any thread. */
+
+enum slab_granule_flags {
+    SLAB_READY = 1u,     /* O: in map_ready */
+    SLAB_SPARE = 2u,     /* O: in map_spare: some free objects, too few to be ready */
+    SLAB_CANDIDATE = 4u, /* O: in map_idle: has been idle since it was last looked at */
+    SLAB_COMMITTED = 8u, /* O: memory touched since it was last empty */
+    SLAB_DEAD = 16u,     /* O: never used again */
+};
+
+struct slab_granule {
+    uint32_t live;          /* O: objects handed out */
+    uint32_t free;          /* O: objects in the list */
+    uint32_t reuse_min;     /* O: the list serves when it holds this many */
+    uint32_t head;          /* O: freed longest ago; valid when free > 0 */
+    uint32_t tail;          /* O: freed last; valid when free > 0 */
+    _Atomic uint32_t fresh; /* O: objects below this position have been handed out before */
+    uint32_t floor;         /* O: the hook's word */
+    uint32_t flags;         /* O: slab_granule_flags */
+};
+
+/* A set of granules with find-first and find-last: one bit each, and a summary per 64. */
+struct slab_map {
+    uint64_t *level[SLAB_MAP_LEVELS];
+};
+
+struct slab {
+    _Atomic(char *) *directory; /* I: the array; its entries O */
+    uint64_t segment_bytes;     /* I: of objects; the granules' state follows */
+    uint32_t segment_mask;      /* I: objects in a segment, less 1 */
+    uint32_t granule_mask;      /* I: objects in a granule, less 1 */
+    uint32_t object_size;       /* I */
+    uint32_t link_offset;       /* I */
+    uint32_t limit;             /* I: one past the highest index possible */
+    uint8_t segment_shift;      /* I */
+    uint8_t granule_shift;      /* I */
+    uint8_t object_shift;       /* I: 0 where the size is no power of two */
+    uint8_t map_levels;         /* I */
+    uint32_t objects_max;       /* I */
+
+    alignas(CACHE_LINE) struct slab_granule *current; /* O: the lowest ready granule, or &none */
+    uint32_t current_number;                          /* O */
+    uint32_t idle;                                    /* O: committed granules without live ones */
+    _Atomic uint64_t live;                            /* O */
+    struct slab_granule none;                         /* O: has no room; stands for "no current" */
+
+    _Atomic uint64_t touched;   /* O: objects whose memory is committed */
+    _Atomic uint32_t committed; /* O: granules */
+    _Atomic uint32_t top;       /* O: one past the highest index ever handed out */
+    uint32_t room_min;          /* I */
+    uint32_t granules_max;      /* I */
+    uint32_t granules_made;     /* O: granules below this number exist */
+    uint32_t map_root;          /* I: words in the highest level of a map */
+    bool huge;                  /* I */
+    bool trim_refused;          /* O: the system would not take memory back */
+    struct slab_map map_ready;  /* O */
+    struct slab_map map_spare;  /* O */
+    struct slab_map map_idle;   /* O */
+    struct slab_hooks hooks;    /* I */
+    void *control;              /* I: directory and maps */
+    size_t control_bytes;       /* I */
+    struct pages_stats pages;   /* O */
+};
+
+int pawl__slab_init(struct slab *slab, const struct slab_options *options);
+void pawl__slab_fini(struct slab *slab);
+uint32_t pawl__slab_alloc_slow(struct slab *slab);
+void pawl__slab_free_slow(struct slab *slab, struct slab_granule *granule, uint32_t index);
+void pawl__slab_retire(struct slab *slab, uint32_t index);
+bool pawl__slab_trim_one(struct slab *slab);
+bool pawl__slab_validate(const struct slab *slab);
+
+/*
+ * slab_init - an empty slab. Reserves address space for the directory; no segment yet.
+ *
+ * Returns: 0; -EINVAL for options out of their ranges; -ENOMEM.
+ */
+static inline int slab_init(struct slab *slab, const struct slab_options *options)
+{
+    return pawl__slab_init(slab, options);
+}
+
+/* Unmaps everything, live objects included. No reader may be inside. */
+static inline void slab_fini(struct slab *slab)
+{
+    pawl__slab_fini(slab);
+}
+
+/* The granule's state lies behind the objects of its segment. Owner, or for `fresh` any thread. */
+static inline struct slab_granule *slab_granule_of(const struct slab *slab, uint32_t index)
+{
+    char *base = load_acquire(&slab->directory[index >> slab->segment_shift]); /* (S2) */
+
+    return (struct slab_granule *)(void *)(base + slab->segment_bytes) +
+           ((index & slab->segment_mask) >> slab->granule_shift);
+}
+
+/* slab_at for callers that know the object size while compiling: the product becomes a shift. */
+static inline void *slab_at_sized(const struct slab *slab, uint32_t index, uint32_t object_size)
+{
+    char *base = load_acquire(&slab->directory[index >> slab->segment_shift]); /* (S2) */
+
+    return base + (size_t)(index & slab->segment_mask) * object_size;
+}
+
+/* The address of an index that has been handed out (any thread). */
+static inline void *slab_at(const struct slab *slab, uint32_t index)
+{
+    char *base = load_acquire(&slab->directory[index >> slab->segment_shift]); /* (S2) */
+    const size_t position = index & slab->segment_mask;
+
+    return base + (slab->object_shift != 0 ? position << slab->object_shift
+                                           : position * slab->object_size);
+}
+
+/* The address of any number, from any thread: NULL if no such object has ever existed. */
+static inline void *slab_peek(const struct slab *slab, uint32_t index)
+{
+    if (unlikely(index >= slab->limit))
+        return NULL;
+    if (unlikely(load_acquire(&slab->directory[index >> slab->segment_shift]) == NULL)) /* (S2) */
+        return NULL;
+    return slab_at(slab, index);
+}
+
+/* The link of a free object. Atomic, since a reader with a stale index may be looking; relaxed,
+ * since only the owner follows it. */
+static inline _Atomic uint32_t *slab_link(const struct slab *slab, uint32_t index)
+{
+    return (_Atomic uint32_t *)(void *)((char *)slab_at(slab, index) + slab->link_offset);
+}
+
+/* Takes the object freed longest ago from a granule's list, which is not empty. */
+static inline uint32_t slab_take_free(struct slab *slab, struct slab_granule *granule)
+{
+    const uint32_t index = granule->head;
+
+    granule->head = load_relaxed(slab_link(slab, index));
+    granule->free--;
+    slab->idle -= granule->live == 0;
+    granule->live++;
+    store_relaxed(&slab->live, load_relaxed(&slab->live) + 1);
+    return index;
+}
+
+/*
+ * slab_alloc - one object.
+ *
+ * Thread:  owner. Bounded; may fault fresh memory in.
+ * Returns: its index, or 0 when objects_max are live, the indexes are used up or there is no
+ *          memory. A fresh object reads as zeroes; another holds what its last user left, but for
+ *          the link.
+ */
+static inline uint32_t slab_alloc(struct slab *slab)
+{
+    struct slab_granule *granule = slab->current;
+
+    if (unlikely(granule->free < granule->reuse_min ||
+                 load_relaxed(&slab->live) >= slab->objects_max))
+        return pawl__slab_alloc_slow(slab);
+
+    const uint32_t index = slab_take_free(slab, granule);
+
+    /* The next one lies cold, freed long ago: fetch it while the caller fills this one. The link
+     * of a last object is 0, whose address is as good to prefetch as any. */
+    __builtin_prefetch(slab_at(slab, granule->head), 1);
+    return index;
+}
+
+/* slab_free - gives an object back; it is handed out again last of its granule. Owner. */
+static inline void slab_free(struct slab *slab, uint32_t index)
+{
+    struct slab_granule *granule = slab_granule_of(slab, index);
+
+    DEBUG_CHECK(index != 0 && granule->live > 0);
+    store_relaxed(slab_link(slab, index), 0);
+    if (likely(granule->free > 0))
+        store_relaxed(slab_link(slab, granule->tail), index);
+    else
+        granule->head = index;
+    granule->tail = index;
+    granule->free++;
+    granule->live--;
+    store_relaxed(&slab->live, load_relaxed(&slab->live) - 1);
+    if (unlikely(granule->live == 0 || (granule->flags & SLAB_READY) == 0))
+        pawl__slab_free_slow(slab, granule, index);
+}
+
+/* slab_retire - like slab_free, but the index is never handed out again. Owner. */
+static inline void slab_retire(struct slab *slab, uint32_t index)
+{
+    pawl__slab_retire(slab, index);
+}
+
+/*
+ * slab_trim - gives one idle granule back, if more are idle than are worth keeping (one, and one
+ * in 32 of those in use: emptying 2 MiB and faulting it in again costs about 100 us).
+ *
+ * Thread:  owner, once a turn; next to nothing when there is nothing to do.
+ * Returns: true if it did something and may have more to do.
+ */
+static inline bool slab_trim(struct slab *slab)
+{
+    const uint32_t used = load_relaxed(&slab->committed) - slab->idle;
+
+    if (likely(slab->idle <= 1 + used / 32 || slab->trim_refused))
+        return false;
+    return pawl__slab_trim_one(slab);
+}
+
+/* The floor of an index's granule. Owner. */
+static inline uint32_t slab_floor(const struct slab *slab, uint32_t index)
+{
+    return slab_granule_of(slab, index)->floor;
+}
+
+/* Counters, any thread: relaxed, each right by itself, not with one another. */
+
+static inline uint64_t slab_live(const struct slab *slab)
+{
+    return load_relaxed(&slab->live);
+}
+
+/* One past the highest index ever handed out: the bound of a walk. */
+static inline uint32_t slab_top(const struct slab *slab)
+{
+    return load_acquire(&slab->top); /* (S4) pairs with (S3) */
+}
+
+/* One past the highest index possible. */
+static inline uint32_t slab_limit(const struct slab *slab)
+{
+    return slab->limit;
+}
+
+/* An estimate of the memory committed to objects and their state, in bytes. */
+static inline uint64_t slab_bytes(const struct slab *slab)
+{
+    const uint64_t granules = load_relaxed(&slab->committed);
+    const uint64_t objects =
+        slab->huge ? granules << slab->granule_shift : load_relaxed(&slab->touched);
+
+    return objects * slab->object_size + granules * sizeof(struct slab_granule);
+}
+
+/*
+ * slab_next_used - the first index from `index` on that may hold an object: walks skip granules
+ * that have been given back instead of faulting zeroes in.
+ *
+ * Thread:  any. Relaxed: an object handed out during the walk may be missed.
+ * Returns: an index below slab_top, or slab_top when there is none.
+ */
+static inline uint32_t slab_next_used(const struct slab *slab, uint32_t index)
+{
+    const uint32_t top = slab_top(slab);
+
+    while (index < top) {
+        if ((index & slab->granule_mask) < load_relaxed(&slab_granule_of(slab, index)->fresh))
+            return index;
+        index = (index | slab->granule_mask) + 1;
+    }
+    return top;
+}
+
+/* Whole-structure check for tests and debug builds: owner only, walks every free list. */
+static inline bool slab_validate(const struct slab *slab)
+{
+    return pawl__slab_validate(slab);
+}
+
+#endif /* PAWL_HOST_SLAB_H */
