@@ -1,0 +1,50 @@
+/*
+ * outlet.h - the producer's side of a ring for someone who writes single cells all through a turn and
+ * publishes them once: completions to a port, events to another shard.
+ *
+ * Layer: queue. May include: base. Owner: the ring's producer.
+ */
+#ifndef PAWL_QUEUE_OUTLET_H
+#define PAWL_QUEUE_OUTLET_H
+
+#include "queue/spsc.h"
+
+struct outlet {
+    struct spsc *ring;
+    struct cell *run; /* claimed, not yet published */
+    uint32_t room;    /* cells in run */
+    uint32_t used;    /* of these, written */
+};
+
+static inline void outlet_init(struct outlet *outlet, struct spsc *ring)
+{
+    *outlet = (struct outlet){.ring = ring};
+}
+
+/* Makes what was put visible to the consumer. Returns how many cells that was. */
+static inline uint32_t outlet_flush(struct outlet *outlet)
+{
+    const uint32_t used = outlet->used;
+
+    if (used > 0)
+        spsc_publish(outlet->ring, used);
+    outlet->room = outlet->used = 0;
+    return used;
+}
+
+/* Puts one cell; false when the ring is full. Not visible before outlet_flush. */
+static inline bool outlet_put(struct outlet *outlet, const void *item)
+{
+    if (unlikely(outlet->used == outlet->room)) {
+        /* The run may have ended at the end of the memory: publish it and claim the next. */
+        outlet_flush(outlet);
+        outlet->room = UINT32_MAX;
+        outlet->run = spsc_claim(outlet->ring, &outlet->room);
+        if (outlet->room == 0)
+            return false;
+    }
+    spsc_copy_cells(&outlet->run[outlet->used++], item, 1);
+    return true;
+}
+
+#endif /* PAWL_QUEUE_OUTLET_H */
