@@ -1,0 +1,199 @@
+#include "task/table.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/bits.h"
+
+/* Cells of a growing key index moved in one turn. */
+#define INDEX_WORK 256u
+
+/* Indexes a slab can hand out: all but what its last granule may need. */
+#define INDEXES_MAX (UINT32_MAX - (1u << 16))
+
+/* A granule of slots is about to be given back: its next life begins above every generation in it. */
+static void slots_emptied(void *user, uint32_t first, uint32_t count, uint32_t *floor)
+{
+    const struct table *table = user;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct slot *slot = table_slot(table, first + i);
+        const uint32_t generation = load_relaxed(&slot->generation); /* relaxed: the owner's own */
+
+        if (generation > *floor)
+            *floor = generation;
+    }
+}
+
+static int blocks_init(struct table *table, const struct table_options *options)
+{
+    for (unsigned i = 0; i < options->context_sizes_count; i++) {
+        const uint32_t size = options->context_sizes[i];
+        const unsigned class = size <= CONTEXT_INLINE ? 0 : block_class(size);
+        int error;
+
+        if (size <= CONTEXT_INLINE || table->block_class_used[class])
+            continue;
+        error = slab_init(&table->blocks[class],
+                          &(struct slab_options){.object_size = 1u << (class + BLOCK_SHIFT_MIN),
+                                                 .objects_max = (uint32_t)options->tasks_max,
+                                                 .huge = options->huge});
+        if (error != 0)
+            return error;
+        table->block_class_used[class] = true;
+    }
+    return 0;
+}
+
+int pawl__table_init(struct table *table, const struct table_options *options)
+{
+    const struct slab_options slots = {
+        .object_size = sizeof(struct slot),
+        .link_offset = offsetof(struct slot, link),
+        .objects_max = (uint32_t)options->tasks_max,
+        .indexes_max = INDEXES_MAX,
+        .huge = options->huge,
+        .hooks = {.on_empty = slots_emptied, .user = table},
+    };
+    const uint64_t keys_max =
+        options->tasks_max < INDEX_KEYS_MAX ? options->tasks_max : INDEX_KEYS_MAX;
+    int error;
+
+    memset(table, 0, sizeof(*table));
+    table->shard = options->shard;
+    reclaim_init(&table->reclaim);
+    error = slab_init(&table->slots, &slots);
+    if (error != 0)
+        return error;
+    error = blocks_init(table, options);
+    if (error != 0)
+        goto fail;
+    error = index_init(&table->keys, &table->reclaim, options->seed, keys_max, options->huge);
+    if (error != 0)
+        goto fail;
+    return 0;
+
+fail:
+    for (unsigned i = 0; i < BLOCK_CLASSES; i++)
+        if (table->block_class_used[i])
+            slab_fini(&table->blocks[i]);
+    slab_fini(&table->slots);
+    return error;
+}
+
+void pawl__table_fini(struct table *table)
+{
+    reclaim_synchronize(&table->reclaim);
+    index_fini(&table->keys);
+    reclaim_synchronize(&table->reclaim);
+    for (unsigned i = 0; i < BLOCK_CLASSES; i++)
+        if (table->block_class_used[i])
+            slab_fini(&table->blocks[i]);
+    slab_fini(&table->slots);
+}
+
+/* Gives a slot that has no context yet one of zeroes. */
+static bool context_attach(struct table *table, struct slot *slot, uint32_t context_size)
+{
+    static const uint64_t zeroes[CONTEXT_WORDS];
+    struct slab *blocks;
+    _Atomic uint64_t *words;
+    uint32_t block;
+
+    words_store(slot->context, zeroes, CONTEXT_WORDS);
+    if (context_size <= CONTEXT_INLINE)
+        return true;
+    blocks = &table->blocks[block_class(context_size)];
+    block = slab_alloc(blocks);
+    if (block == 0)
+        return false;
+    words = slab_at(blocks, block);
+    for (uint32_t i = 0; i < (context_size + 7) / 8; i++)
+        store_release(&words[i], 0);
+    store_release(&slot->context[0], block);
+    return true;
+}
+
+uint32_t pawl__table_reserve(struct table *table, unsigned machine, uint32_t context_size)
+{
+    const uint32_t index = slab_alloc(&table->slots);
+    struct slot *slot;
+    uint64_t head;
+
+    if (index == 0)
+        return 0;
+    slot = table_slot(table, index);
+    /* relaxed, here and below: the owner reads its own. */
+    head = load_relaxed(&slot->head);
+    slot_write_begin(slot, head);
+    if (load_relaxed(&slot->generation) == 0) { /* a fresh slot */
+        const uint32_t floor = slab_floor(&table->slots, index);
+
+        store_release(&slot->generation, floor > 0 ? floor : 1);
+    }
+    slot->history = 0;
+    slot->timers = 0;
+    slot->deferred = 0;
+    slot->extension = 0;
+    store_release(&slot->key, 0);
+    if (!context_attach(table, slot, context_size)) {
+        slot_write_end(slot, head, 0, 0);
+        slab_free(&table->slots, index);
+        return 0;
+    }
+    head = head_make(head_version(head), 0, machine, 0);
+    slot_write_end(slot, head, SLOT_RESERVED, 0);
+    return index;
+}
+
+void pawl__table_release(struct table *table, uint32_t index, uint32_t context_size)
+{
+    struct slot *slot = table_slot(table, index);
+    /* relaxed, all of them: the owner reads its own. */
+    const uint64_t head = load_relaxed(&slot->head);
+    const uint32_t generation = load_relaxed(&slot->generation) + 1;
+    const uint32_t key = load_relaxed(&slot->key);
+
+    /* The head first: who still reads the old one must find key and context as they were. */
+    slot_write_begin(slot, head);
+    store_release(&slot->key, 0);
+    slot_write_end(slot, head, 0, 0);
+    if (key != 0)
+        index_remove(&table->keys, key);
+    store_release(&slot->generation, generation);
+    if (context_size > CONTEXT_INLINE)
+        slab_free(&table->blocks[block_class(context_size)],
+                  (uint32_t)load_relaxed(&slot->context[0]));
+    if (unlikely(generation >= GENERATION_MAX))
+        slab_retire(&table->slots, index);
+    else
+        slab_free(&table->slots, index);
+}
+
+size_t pawl__table_key(const struct table *table, const struct slot *slot, void *key64)
+{
+    const uint32_t key = load_relaxed(&slot->key); /* relaxed: the owner reads its own */
+
+    return key == 0 ? 0 : index_key(&table->keys, key, key64);
+}
+
+uint64_t pawl__table_bytes(const struct table *table)
+{
+    uint64_t bytes = slab_bytes(&table->slots) + index_bytes(&table->keys);
+
+    for (unsigned i = 0; i < BLOCK_CLASSES; i++)
+        if (table->block_class_used[i])
+            bytes += slab_bytes(&table->blocks[i]);
+    return bytes;
+}
+
+void pawl__table_work(struct table *table)
+{
+    slab_trim(&table->slots);
+    for (unsigned i = 0; i < BLOCK_CLASSES; i++)
+        if (table->block_class_used[i])
+            slab_trim(&table->blocks[i]);
+    index_work(&table->keys, INDEX_WORK);
+    reclaim_seal(&table->reclaim);
+    reclaim_collect(&table->reclaim);
+}
