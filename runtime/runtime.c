@@ -1,0 +1,487 @@
+/*
+ * runtime.c - assembly: a runtime is opened, started, paused, drained, stopped and closed.
+ *
+ * Layer: the top one. Each stage undoes exactly what it did; close undoes the rest. The life cycle's
+ * calls exclude each other by a mutex that no shard ever takes.
+ */
+#include <errno.h>
+#include <pawl/pawl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "host/thread.h"
+#include "shard/assemble.h"
+#include "shard/portless.h"
+#include "shard/runtime.h"
+#include "watch/drain.h"
+#include "watch/monitor.h"
+
+#define STALL_DEFAULT_NS UINT64_C(1000000000)
+#define DRAIN_LOOK_NS    UINT64_C(200000)
+
+/* ---- Open and close ---- */
+
+static int complain(const struct pawl_options *options, int error, const char *where,
+                    const char *what)
+{
+    if (options->diagnose != NULL)
+        options->diagnose(options->user, &(struct pawl_diagnostic){error, where, what});
+    return error;
+}
+
+static int check_machines(const struct pawl_options *options)
+{
+    char what[128];
+
+    if (options->machines == NULL || options->machine_count == 0)
+        return complain(options, -EINVAL, "pawl_options.machines",
+                        "a runtime needs at least one machine: compile one and list it here");
+    if (options->machine_count > MACHINES_MAX) {
+        snprintf(what, sizeof(what), "%u machines are more than the limit of %u",
+                 options->machine_count, MACHINES_MAX);
+        return complain(options, -EINVAL, "pawl_options.machine_count", what);
+    }
+    for (unsigned i = 0; i < options->machine_count; i++)
+        if (options->machines[i] == NULL)
+            return complain(options, -EINVAL, "pawl_options.machines",
+                            "a machine of the list is NULL: was it compiled without an error?");
+    return 0;
+}
+
+static int check_options(const struct pawl_options *options)
+{
+    if (options->size != sizeof(*options))
+        return complain(options, -EINVAL, "pawl_options.size",
+                        "begin with PAWL_OPTIONS_INIT, and build against the header of this "
+                        "library");
+    if (options->shards > SHARDS_MAX)
+        return complain(options, -EINVAL, "pawl_options.shards", "there can be at most 1024");
+    if (options->drive != PAWL_DRIVE_THREADS && options->drive != PAWL_DRIVE_HOST)
+        return complain(options, -EINVAL, "pawl_options.drive", "no such mode");
+    if (options->tick_ns != 0 && (options->tick_ns < 1000 || options->tick_ns > 1000000000))
+        return complain(options, -EINVAL, "pawl_options.tick_ns", "a tick is 1 us to 1 s");
+    if (options->tasks_max > UINT32_MAX - (1u << 16))
+        return complain(options, -EINVAL, "pawl_options.tasks_max",
+                        "a shard holds at most 2^32 - 2^16 tasks");
+    if (options->exchange_ring != 0 &&
+        (!is_power_of_two(options->exchange_ring) || options->exchange_ring > PORT_RING_MAX))
+        return complain(options, -EINVAL, "pawl_options.exchange_ring",
+                        "a power of two up to 2^20 is needed");
+    if (options->clock != NULL && options->clock->is_virtual != 0 &&
+        options->drive == PAWL_DRIVE_THREADS)
+        return complain(options, -ENOTSUP, "pawl_options.clock",
+                        "a virtual clock needs PAWL_DRIVE_HOST: nobody could wake a thread that "
+                        "sleeps until a virtual time");
+    return check_machines(options);
+}
+
+static int choose_seed(const struct pawl_options *options, uint64_t *seed)
+{
+    const struct pawl_random *random =
+        options->random != NULL ? options->random : &pawl_random_system;
+
+    *seed = options->seed;
+    return *seed != 0 ? 0 : random->fill(random->user, seed, sizeof(*seed));
+}
+
+/* Without a topology (a sandbox may hide it) the threads float and one shard is advised. */
+static int make_plan(struct pawl_runtime *runtime, const struct pawl_options *options)
+{
+    const struct pawl_plan_request request = {
+        .shards = options->shards,
+        .monitor = !runtime->host_driven,
+    };
+    struct pawl_topology *topology = NULL;
+
+    if (pawl_topology_open(NULL, &topology) == 0) {
+        if (pawl_plan_create(topology, &request, &runtime->plan) != 0)
+            runtime->plan = NULL;
+        pawl_topology_close(topology);
+    }
+    runtime->shard_count = options->shards;
+    if (runtime->shard_count == 0)
+        runtime->shard_count = runtime->plan != NULL ? pawl_plan_shards(runtime->plan) : 1;
+    return 0;
+}
+
+static int machines_init(struct pawl_runtime *runtime, const struct pawl_options *options)
+{
+    runtime->machine_count = options->machine_count;
+    runtime->machines_by_head = calloc(2 * MACHINES_MAX, sizeof(*runtime->machines_by_head));
+    if (runtime->machines_by_head == NULL)
+        return -ENOMEM;
+    runtime->machines = runtime->machines_by_head + MACHINES_MAX;
+    for (unsigned i = 0; i < options->machine_count; i++) {
+        const struct pawl_machine *machine = options->machines[i];
+
+        runtime->machines[i] = (struct shard_machine){
+            .machine = machine,
+            .cells = machine->cells,
+            .events_count = machine->events_count,
+            .transitions_first = runtime->transitions_count,
+            .context_words = (machine->context_size + 7) / 8,
+            .context_size = machine->context_size,
+        };
+        runtime->transitions_count += machine->transitions_count;
+    }
+    return 0;
+}
+
+static int watch_init(struct pawl_runtime *runtime)
+{
+    const size_t shards = runtime->shard_count;
+
+    runtime->watches = calloc(shards, sizeof(*runtime->watches));
+    runtime->stalls = calloc(shards, sizeof(*runtime->stalls));
+    runtime->stall_counts = calloc(shards, sizeof(*runtime->stall_counts));
+    if (runtime->watches == NULL || runtime->stalls == NULL || runtime->stall_counts == NULL)
+        return -ENOMEM;
+    return pawl__park_init(&runtime->monitor_park, false);
+}
+
+static void settle_options(struct pawl_runtime *runtime, const struct pawl_options *options)
+{
+    runtime->clock = options->clock != NULL ? options->clock : &pawl_clock_monotonic;
+    runtime->threads = options->threads != NULL ? options->threads : &pawl_threads_posix;
+    runtime->host_driven = options->drive == PAWL_DRIVE_HOST;
+    runtime->no_pin = options->no_pin != 0;
+    runtime->open_ns = runtime->clock->now_ns(runtime->clock->user);
+    runtime->stall_ns = options->stall_ns != 0 ? options->stall_ns : STALL_DEFAULT_NS;
+    runtime->on_stall = options->on_stall;
+    runtime->user = options->user;
+}
+
+static void free_runtime(struct pawl_runtime *runtime)
+{
+    pawl__shards_destroy(runtime);
+    pawl__park_fini(&runtime->monitor_park);
+    pawl_plan_destroy(runtime->plan);
+    free((void *)(uintptr_t)runtime->stall_counts);
+    free(runtime->stalls);
+    free(runtime->watches);
+    free(runtime->machines_by_head);
+    if (runtime->has_mutex) {
+        pthread_mutex_destroy(&runtime->stall_mutex);
+        pthread_mutex_destroy(&runtime->mutex);
+    }
+    free(runtime);
+}
+
+int pawl_open(const struct pawl_options *options, struct pawl_runtime **out)
+{
+    struct pawl_runtime *runtime;
+    uint64_t seed;
+    int error = check_options(options);
+
+    if (error != 0)
+        return error;
+    runtime = calloc(1, sizeof(*runtime));
+    if (runtime == NULL)
+        return -ENOMEM;
+    runtime->monitor_park.event_fd = runtime->monitor_park.timer_fd = -1;
+    runtime->monitor_park.poll_fd = -1;
+    pthread_mutex_init(&runtime->mutex, NULL);
+    pthread_mutex_init(&runtime->stall_mutex, NULL);
+    runtime->has_mutex = true;
+    settle_options(runtime, options);
+    error = choose_seed(options, &seed);
+    if (error != 0)
+        goto fail;
+    error = make_plan(runtime, options);
+    if (error != 0)
+        goto fail;
+    error = machines_init(runtime, options);
+    if (error != 0)
+        goto fail;
+    error = watch_init(runtime);
+    if (error != 0)
+        goto fail;
+    error = pawl__shards_create(runtime, options, seed);
+    if (error != 0)
+        goto fail;
+    runtime->number = pawl__portless_register(runtime->ports);
+    if (runtime->number == 0) {
+        error = -ENOMEM;
+        goto fail;
+    }
+    *out = runtime;
+    return 0;
+
+fail:
+    free_runtime(runtime);
+    return error;
+}
+
+int pawl_close(struct pawl_runtime *runtime)
+{
+    uint32_t open;
+
+    if (runtime == NULL)
+        return 0;
+    pthread_mutex_lock(&runtime->ports->mutex);
+    open = runtime->ports->open;
+    pthread_mutex_unlock(&runtime->ports->mutex);
+    if (open > 0)
+        return -EBUSY;
+    pawl_stop(runtime);
+    pawl__portless_unregister(runtime->number);
+    pawl__ports_free_hidden(runtime->ports);
+    free_runtime(runtime);
+    return 0;
+}
+
+unsigned pawl_shard_count(const struct pawl_runtime *runtime)
+{
+    return runtime->shard_count;
+}
+
+/* ---- Modes ---- */
+
+static void set_mode(struct pawl_runtime *runtime, enum shard_mode mode)
+{
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        struct shard *shard = runtime->shards[i];
+
+        store_release(&shard->mode, mode);
+        park_wake(&shard->park);
+    }
+}
+
+/* A short sleep between two looks at something that a shard will do soon. */
+static void nap(void)
+{
+    const struct timespec pause = {.tv_nsec = (long)DRAIN_LOOK_NS};
+
+    nanosleep(&pause, NULL);
+}
+
+static void wait_acknowledged(const struct pawl_runtime *runtime, enum shard_mode mode)
+{
+    if (runtime->host_driven)
+        return;
+    for (unsigned i = 0; i < runtime->shard_count; i++)
+        while (load_acquire(&runtime->shards[i]->acknowledged) != mode)
+            nap();
+}
+
+/* ---- Start and stop ---- */
+
+static struct pawl_thread_spec spec_of(const struct pawl_runtime *runtime, const char *name,
+                                       const struct pawl_placement *place)
+{
+    struct pawl_thread_spec spec = {.name = name};
+
+    if (place != NULL && !runtime->no_pin) {
+        spec.cpus = place->cpus;
+        spec.cpu_count = place->cpu_count;
+    }
+    return spec;
+}
+
+static int start_shard(struct pawl_runtime *runtime, unsigned number)
+{
+    const struct pawl_threads *threads = runtime->threads;
+    const struct pawl_placement *place =
+        runtime->plan != NULL ? pawl_plan_shard(runtime->plan, number) : NULL;
+    struct shard *shard = runtime->shards[number];
+    struct pawl_thread_spec spec;
+    char name[24]; /* the system shows the first 15 */
+
+    snprintf(name, sizeof(name), "pawl-s%u", number);
+    spec = spec_of(runtime, name, place);
+    return threads->start(threads->user, &spec, pawl__shard_main, shard, &shard->thread);
+}
+
+static int start_monitor(struct pawl_runtime *runtime)
+{
+    const struct pawl_threads *threads = runtime->threads;
+    const struct pawl_placement *place =
+        runtime->plan != NULL ? pawl_plan_monitor(runtime->plan) : NULL;
+    const struct pawl_thread_spec spec = spec_of(runtime, "pawl-mon", place);
+
+    store_release(&runtime->monitor_stop, 0);
+    return threads->start(threads->user, &spec, pawl__monitor_main, runtime, &runtime->monitor);
+}
+
+static void join_all(struct pawl_runtime *runtime)
+{
+    const struct pawl_threads *threads = runtime->threads;
+
+    set_mode(runtime, SHARD_STOPPED);
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        struct shard *shard = runtime->shards[i];
+
+        if (shard->thread != NULL)
+            threads->join(threads->user, shard->thread);
+        shard->thread = NULL;
+    }
+    if (runtime->monitor != NULL) {
+        store_release(&runtime->monitor_stop, 1);
+        park_wake(&runtime->monitor_park);
+        threads->join(threads->user, runtime->monitor);
+        runtime->monitor = NULL;
+    }
+}
+
+static int start_threads(struct pawl_runtime *runtime)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < runtime->shard_count && error == 0; i++)
+        error = start_shard(runtime, i);
+    if (error == 0)
+        error = start_monitor(runtime);
+    return error;
+}
+
+int pawl_start(struct pawl_runtime *runtime)
+{
+    int error = 0;
+
+    pthread_mutex_lock(&runtime->mutex);
+    if (runtime->stage != STAGE_OPEN) {
+        error = -EBUSY;
+        goto out;
+    }
+    set_mode(runtime, SHARD_RUNNING);
+    if (!runtime->host_driven)
+        error = start_threads(runtime);
+    if (error != 0) {
+        join_all(runtime);
+        set_mode(runtime, SHARD_OPEN);
+        goto out;
+    }
+    runtime->stage = STAGE_RUNNING;
+    store_release(&runtime->ports->admits, 1);
+out:
+    pthread_mutex_unlock(&runtime->mutex);
+    return error;
+}
+
+/* Nothing turns a shard any more: what is queued anywhere is reported. Replies to those who asked are
+ * events too, so it is repeated until a round finds none. */
+static void cancel_everything(struct pawl_runtime *runtime)
+{
+    uint64_t before, after = 0;
+
+    do {
+        before = after;
+        after = 0;
+        for (unsigned i = 0; i < runtime->shard_count; i++) {
+            pawl__shard_cancel_all(runtime->shards[i]);
+            after += load_relaxed(&runtime->shards[i]->routed); /* relaxed: nobody writes */
+        }
+    } while (after != before);
+}
+
+int pawl_stop(struct pawl_runtime *runtime)
+{
+    pthread_mutex_lock(&runtime->mutex);
+    if (runtime->stage != STAGE_STOPPED) {
+        store_release(&runtime->ports->admits, 0);
+        join_all(runtime);
+        cancel_everything(runtime);
+        store_release(&runtime->ports->stopped, 1);
+        runtime->stage = STAGE_STOPPED;
+    }
+    pthread_mutex_unlock(&runtime->mutex);
+    return 0;
+}
+
+int pawl_pause(struct pawl_runtime *runtime)
+{
+    int error = 0;
+
+    pthread_mutex_lock(&runtime->mutex);
+    if (runtime->stage == STAGE_RUNNING) {
+        set_mode(runtime, SHARD_PAUSED);
+        wait_acknowledged(runtime, SHARD_PAUSED);
+        runtime->stage = STAGE_PAUSED;
+    } else if (runtime->stage != STAGE_PAUSED) {
+        error = -EBUSY;
+    }
+    pthread_mutex_unlock(&runtime->mutex);
+    return error;
+}
+
+int pawl_resume(struct pawl_runtime *runtime)
+{
+    int error = 0;
+
+    pthread_mutex_lock(&runtime->mutex);
+    if (runtime->stage == STAGE_PAUSED || runtime->stage == STAGE_RUNNING) {
+        set_mode(runtime, SHARD_RUNNING);
+        wait_acknowledged(runtime, SHARD_RUNNING);
+        store_release(&runtime->ports->admits, 1);
+        runtime->stage = STAGE_RUNNING;
+    } else {
+        error = -EBUSY;
+    }
+    pthread_mutex_unlock(&runtime->mutex);
+    return error;
+}
+
+/* ---- Drain ---- */
+
+/* Turns all shards until none has anything to do; false when the deadline passed first. */
+static bool turn_until_still(struct pawl_runtime *runtime, uint64_t deadline_ns)
+{
+    bool moved = true;
+
+    while (moved) {
+        moved = false;
+        for (unsigned i = 0; i < runtime->shard_count; i++)
+            moved |= pawl_turn(runtime, i) > 0;
+        if (moved && pawl_clock_monotonic.now_ns(NULL) >= deadline_ns)
+            return false;
+    }
+    return true;
+}
+
+static bool wait_quiet(struct pawl_runtime *runtime, uint64_t timeout_ns)
+{
+    const uint64_t begin = pawl_clock_monotonic.now_ns(NULL);
+    const uint64_t deadline = begin + timeout_ns < begin ? UINT64_MAX : begin + timeout_ns;
+
+    if (runtime->host_driven) {
+        turn_until_still(runtime, deadline);
+        return pawl__drain_is_quiet(runtime);
+    }
+    while (!pawl__drain_is_quiet(runtime)) {
+        if (pawl_clock_monotonic.now_ns(NULL) >= deadline)
+            return false;
+        nap();
+    }
+    return true;
+}
+
+int pawl_drain(struct pawl_runtime *runtime, uint64_t timeout_ns, struct pawl_drain_report *report)
+{
+    struct pawl_drain_report unread;
+    int error = 0;
+
+    if (report == NULL)
+        report = &unread;
+    memset(report, 0, sizeof(*report));
+    pthread_mutex_lock(&runtime->mutex);
+    if (runtime->stage == STAGE_PAUSED) {
+        store_release(&runtime->ports->admits, 0);
+        if (!pawl__drain_is_quiet(runtime)) {
+            pawl__drain_report(runtime, report);
+            report->blocker = PAWL_BLOCKED_BY_PAUSE;
+            error = -ETIMEDOUT;
+        }
+    } else if (runtime->stage == STAGE_RUNNING) {
+        store_release(&runtime->ports->admits, 0);
+        if (!wait_quiet(runtime, timeout_ns)) {
+            pawl__drain_report(runtime, report);
+            error = -ETIMEDOUT;
+        }
+    } else {
+        error = -EBUSY;
+    }
+    pthread_mutex_unlock(&runtime->mutex);
+    return error;
+}

@@ -1,0 +1,367 @@
+/*
+ * batch.c - many events at once: fetch all their tasks' lines, look every transition up, then step
+ * the tasks grouped by transition.
+ *
+ * Layer: shard. Owner: the shard.
+ *
+ * Two things bound a shard that steps event after event: waiting for memory, and mispredicted calls.
+ * Fetching the lines of a whole batch first hides the one (100 M tasks run nearly as fast as a few
+ * thousand); running all events of one transition together mends the other, because the branch
+ * predictor then sees the same handler again and again (twice the speed). Fetching the next batch while
+ * this one steps was tried and is slower: its lines push this batch's out of the first-level cache.
+ *
+ * Grouping must not reorder one task's events. A slot carries the mark of the batch that last met it;
+ * the first event of a task in a batch may be grouped, all others go to the list `later`, which is
+ * handled after the groups: in the same way once more, or one by one, in order. Whatever is not the
+ * plain case (a stale id, a creation, a cancel) goes there too, and marks its slot as well. A mark that
+ * happens to be equal after 2^16 batches only sends an event to `later`.
+ *
+ * A group is a list through batch.next that begins in shard.group_head; it runs last in, first out,
+ * which costs one store an event. The order between tasks is nobody's promise.
+ *
+ * Progress: bounded by BATCH_MAX and by the handlers.
+ */
+#include <errno.h>
+
+#include "shard/create.h"
+#include "shard/deferral.h"
+#include "shard/shard.h"
+#include "shard/timers.h"
+
+/* Fewer events than this are not worth another round of grouping. */
+#define REGROUP_MIN 8u
+
+/* Flags of an event whose handling ends with no word to anybody. */
+#define FLAGS_QUIET (PAWL_EVENT_CONTROL | PAWL_EVENT_TIMER)
+
+static void recall_if_changed(struct shard *shard, uint32_t slot_index, enum verdict verdict)
+{
+    if (verdict == VERDICT_CHANGED && table_slot(&shard->table, slot_index)->deferred != 0)
+        pawl__deferral_recall(shard, slot_index);
+}
+
+static void cancel(struct shard *shard, uint32_t slot_index, const struct pawl_event *event,
+                   uint16_t source)
+{
+    const struct slot *slot = table_slot(&shard->table, slot_index);
+    const struct pawl_machine *machine =
+        shard->machines[head_machine(load_relaxed(&slot->head))].machine; /* relaxed: our own */
+    struct pawl_event delivered = *event;
+
+    if (machine->cancel_event == UINT16_MAX) {
+        recall_if_changed(shard, slot_index, pawl__step_cancel(shard, slot_index, event, source));
+        return;
+    }
+    delivered.code = machine->cancel_event;
+    recall_if_changed(shard, slot_index, pawl__step(shard, slot_index, &delivered, source));
+}
+
+/* An event for a slot that has been given out but has not made its first step: after that step. */
+static void wait_for_creation(struct shard *shard, const struct pawl_event *event, uint16_t source,
+                              struct pawl_task task)
+{
+    if (!pawl__chunks_ensure(&shard->chunks, 1) || !fifo_push(&shard->local, event)) {
+        pawl__report_failed(shard, event, source, task, -ENOMEM);
+        return;
+    }
+    shard_count_routed(shard);
+    shard->inflight++;
+}
+
+void pawl__dispatch(struct shard *shard, const struct pawl_event *event, uint16_t source)
+{
+    const uint32_t index = id_slot(event->task);
+    struct slot *slot;
+    uint64_t head;
+
+    if (event->code == PAWL_CODE_CREATE) {
+        pawl__create(shard, event, source);
+        return;
+    }
+    slot = index < slab_top(&shard->table.slots) ? table_slot(&shard->table, index) : NULL;
+    /* relaxed, here and below: the owner reads its own. */
+    head = slot != NULL ? load_relaxed(&slot->head) : 0;
+    if (slot == NULL || load_relaxed(&slot->generation) != id_generation(event->task) ||
+        (head_flags(head) & (SLOT_ALIVE | SLOT_RESERVED)) == 0) {
+        if ((event->flags & PAWL_EVENT_TIMER) != 0)
+            return; /* its task ended in the same batch, and the timer with it */
+        shard->count.stale++;
+        pawl__report_failed(shard, event, source, event->task, -ESTALE);
+        return;
+    }
+    if ((head_flags(head) & SLOT_RESERVED) != 0) {
+        wait_for_creation(shard, event, source, event->task);
+        return;
+    }
+    if (event->code == PAWL_CODE_CANCEL) {
+        cancel(shard, index, event, source);
+        return;
+    }
+    if ((event->flags & PAWL_EVENT_TIMER) != 0) {
+        shard->step.timer_node = pawl__timer_claim(shard, slot, event);
+        if (shard->step.timer_node == 0)
+            return; /* cancelled or armed anew after it expired */
+        shard->count.timers_fired++;
+    }
+    recall_if_changed(shard, index, pawl__step(shard, index, event, source));
+}
+
+/* Stage one: every task's line is on its way before the first is needed. */
+static void fetch(struct shard *shard, const struct pawl_event *events, uint32_t count)
+{
+    const uint32_t top = slab_top(&shard->table.slots);
+
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t index = id_slot(events[i].task);
+        struct slot *slot = NULL;
+
+        if (likely(index < top)) {
+            slot = slab_at_sized(&shard->table.slots, index, sizeof(struct slot));
+            __builtin_prefetch(slot, 1);
+        }
+        shard->batch.slots[i + 1] = slot;
+    }
+}
+
+static void fetch_context(const struct shard *shard, const struct shard_machine *machine,
+                          const struct slot *slot)
+{
+    if (unlikely(machine->context_size > CONTEXT_INLINE))
+        __builtin_prefetch(
+            slab_at(&shard->table.blocks[block_class(machine->context_size)],
+                    (uint32_t)load_relaxed(&slot->context[0])), /* relaxed: our own */
+            1);
+}
+
+/*
+ * Whether an event may be grouped: the first of its task in this batch, and nothing out of the way. A
+ * task that is not alive has a machine without events (shard_machine_of).
+ */
+static bool is_groupable(const struct slot *slot, const struct shard_machine *machine,
+                         const struct pawl_event *event, uint16_t mark)
+{
+    /* Without short cuts: one branch that is nearly always taken the same way. relaxed: our own. */
+    return ((unsigned)(slot->mark != mark) &
+            (unsigned)(load_relaxed(&slot->generation) == id_generation(event->task)) &
+            (unsigned)(event->code < machine->events_count)) != 0;
+}
+
+/*
+ * Stage two: the transition of every event that may be grouped, in lists by transition; the rest goes
+ * to `later`. Returns how many that are. positions: which of the events, NULL for the first count; may
+ * be `later` itself, which is written behind where it is read.
+ */
+static inline __attribute__((always_inline)) uint32_t
+look_up(struct shard *shard, const struct pawl_event *events, const uint16_t *positions,
+        uint32_t count, uint32_t *touched_count)
+{
+    struct batch *batch = &shard->batch;
+    const uint16_t mark = ++shard->batch_mark;
+    uint32_t later = 0;
+    uint32_t touched = 0;
+
+    for (uint32_t n = 0; n < count; n++) {
+        const uint32_t i = positions != NULL ? positions[n] : n;
+        const struct pawl_event *event = &events[i];
+        struct slot *slot = batch->slots[i + 1];
+        const struct shard_machine *machine;
+        uint32_t transition;
+        uint16_t behind;
+        uint64_t head;
+        bool groupable;
+
+        if (unlikely(slot == NULL)) {
+            batch->later[later++] = (uint16_t)i;
+            continue;
+        }
+        head = load_relaxed(&slot->head); /* relaxed: the owner reads its own */
+        machine = shard_machine_of(shard, head);
+        groupable = is_groupable(slot, machine, event, mark);
+        slot->mark = mark;
+        if (unlikely(!groupable)) {
+            batch->later[later++] = (uint16_t)i;
+            continue;
+        }
+        transition = machine->transitions_first +
+                     machine->cells[head_state(head) * machine->events_count + event->code];
+        fetch_context(shard, machine, slot);
+        behind = shard->group_head[transition];
+        shard->group_head[transition] = (uint16_t)(i + 1);
+        batch->next[i + 1] = behind;
+        batch->touched[touched] = transition;
+        touched += behind == GROUP_END;
+    }
+    *touched_count = touched;
+    return later;
+}
+
+static void finish_staged(struct shard *shard, uint32_t slot_index, const struct pawl_event *event,
+                          const struct transition *transition)
+{
+    recall_if_changed(shard, slot_index,
+                      pawl__step_finish_plain(shard, slot_index, event, transition));
+}
+
+/* What follows the commit of a plain step, where there is anything to do. */
+static void after_plain(struct shard *shard, const struct pawl_event *event, uint16_t source,
+                        const struct transition *transition, uint64_t head, struct slot *slot)
+{
+    if ((event->flags & ~FLAGS_QUIET) != 0)
+        pawl__report_done(shard, event, source, event->task, transition->target,
+                          head_version(head + 2 * HEAD_VERSION_ONE) >> 1, 0);
+    if ((transition->flags & TRANSITION_EXTERNAL) != 0 && slot->deferred != 0)
+        pawl__deferral_recall(shard, id_slot(event->task));
+}
+
+/*
+ * The steps of one group of a plain transition: no guard, no state timer, at most one function. Inlined
+ * once for each kind of context, so that copying one is straight code.
+ */
+static inline __attribute__((always_inline)) void
+run_plain(struct shard *shard, const struct pawl_event *events, uint16_t source,
+          const struct shard_machine *machine, const struct transition *transition, uint32_t first,
+          uint32_t words, bool is_block, pawl_action_fn *function)
+{
+    struct pawl_step *step = &shard->step;
+    struct batch *batch = &shard->batch;
+    const bool external = (transition->flags & TRANSITION_EXTERNAL) != 0;
+    const uint32_t since = shard->since;
+    uint64_t steps = 0;
+
+    for (uint32_t at = first; at != GROUP_END; at = batch->next[at]) {
+        const struct pawl_event *event = &events[at - 1];
+        struct slot *slot = batch->slots[at];
+        const uint64_t head = load_relaxed(&slot->head); /* relaxed: our own */
+        _Atomic uint64_t *context =
+            is_block ? table_context(&shard->table, slot, machine->context_size) : slot->context;
+
+        /* relaxed: the monitor only needs to see it some time. */
+        store_relaxed(&shard->busy_task, event->task.id);
+        if (function != NULL) {
+            words_load(step->context, context, words);
+            function(step, step->context, event);
+            if (unlikely(step->staged != 0)) {
+                finish_staged(shard, id_slot(event->task), event, transition);
+                continue;
+            }
+        }
+        slot_write_begin(slot, head);
+        if (function != NULL)
+            words_store(context, step->context, words);
+        if (external)
+            store_release(&slot->since, since);
+        slot_write_end(slot, head, SLOT_ALIVE, transition->target);
+        steps++;
+        if (unlikely(((event->flags & ~FLAGS_QUIET) | (external ? slot->deferred : 0)) != 0))
+            after_plain(shard, event, source, transition, head, slot);
+    }
+    shard->count.transitions += steps;
+}
+
+/* One group of a plain transition: the loop above, for each kind of context. */
+static void run_plain_group(struct shard *shard, const struct pawl_event *events, uint16_t source,
+                            const struct shard_machine *machine,
+                            const struct transition *transition, uint32_t first)
+{
+    const uint32_t size = machine->context_size;
+
+    if (transition->functions_count == 0)
+        run_plain(shard, events, source, machine, transition, first, 0, false, NULL);
+    else if (size > CONTEXT_INLINE)
+        run_plain(shard, events, source, machine, transition, first, machine->context_words, true,
+                  transition->functions[0]);
+    else
+        run_plain(shard, events, source, machine, transition, first, CONTEXT_WORDS, false,
+                  transition->functions[0]);
+}
+
+static void run_group(struct shard *shard, const struct pawl_event *events, uint16_t source,
+                      uint32_t transition_all, uint32_t first)
+{
+    const struct slot *slot = shard->batch.slots[first];
+    const uint64_t head = load_relaxed(&slot->head); /* relaxed: our own */
+    const struct shard_machine *machine = shard_machine_of(shard, head);
+    const struct transition *transition =
+        &machine->machine->transitions[transition_all - machine->transitions_first];
+    struct pawl_step *step = &shard->step;
+
+    if ((transition->flags & TRANSITION_PLAIN) == 0) {
+        for (uint32_t at = first; at != GROUP_END; at = shard->batch.next[at]) {
+            const struct pawl_event *event = &events[at - 1];
+            const uint32_t index = id_slot(event->task);
+
+            recall_if_changed(shard, index, pawl__step(shard, index, event, source));
+        }
+        return;
+    }
+    step->machine = machine->machine;
+    step->transition = transition;
+    step->source = source;
+    /* relaxed, both: the monitor only needs to see them some time. */
+    store_relaxed(&shard->busy_where, (uint32_t)head_machine(head) << 24 | head_state(head));
+    store_relaxed(&shard->busy_event, transition->event);
+    run_plain_group(shard, events, source, machine, transition, first);
+    store_relaxed(&shard->busy_task, 0); /* relaxed: as above */
+}
+
+static void run_groups(struct shard *shard, const struct pawl_event *events, uint16_t source,
+                       uint32_t touched)
+{
+    for (uint32_t i = 0; i < touched; i++) {
+        const uint32_t transition = shard->batch.touched[i];
+        const uint32_t first = shard->group_head[transition];
+
+        shard->group_head[transition] = GROUP_END;
+        run_group(shard, events, source, transition, first);
+    }
+}
+
+static void batch_once(struct shard *shard, const struct pawl_event *events, uint32_t count,
+                       uint16_t source)
+{
+    const uint16_t *positions = shard->batch.later;
+    uint32_t before = count;
+    uint32_t touched, later;
+
+    fetch(shard, events, count);
+    later = look_up(shard, events, NULL, count, &touched);
+    run_groups(shard, events, source, touched);
+    /* The rest is grouped again as long as that is worth the while: with few tasks it mostly is. */
+    while (later >= REGROUP_MIN && later <= before / 2) {
+        before = later;
+        later = look_up(shard, events, positions, before, &touched);
+        run_groups(shard, events, source, touched);
+    }
+    for (uint32_t i = 0; i < later; i++)
+        pawl__dispatch(shard, &events[positions[i]], source);
+    shard->count.events += count;
+}
+
+void pawl__batch(struct shard *shard, const struct pawl_event *events, uint32_t count,
+                 uint16_t source)
+{
+    while (count > 0) {
+        const uint32_t now = count < BATCH_MAX ? count : BATCH_MAX;
+
+        batch_once(shard, events, now, source);
+        events += now;
+        count -= now;
+    }
+}
+
+uint32_t pawl__batch_ring(struct shard *shard, struct spsc *ring, uint16_t source, uint32_t quota)
+{
+    uint32_t taken = 0;
+
+    while (taken < quota) {
+        uint32_t run = quota - taken;
+        const struct cell *cells = spsc_peek(ring, &run);
+
+        if (run == 0)
+            break;
+        pawl__batch(shard, (const struct pawl_event *)(const void *)cells, run, source);
+        spsc_release(ring, run);
+        taken += run;
+    }
+    return taken;
+}

@@ -1,0 +1,28 @@
+/*
+ * deferral.h - events that a task has put aside until its state changes.
+ *
+ * Layer: shard. Owner: the shard. A task's deferrals form a ring; slot.deferred is the newest, its
+ * next the oldest, and it holds the count. So appending and taking the oldest are O(1).
+ */
+#ifndef PAWL_SHARD_DEFERRAL_H
+#define PAWL_SHARD_DEFERRAL_H
+
+#include "shard/shard.h"
+
+/* A copy of the event that a task may keep; 0: no memory. */
+uint32_t pawl__deferral_create(struct shard *shard, const struct pawl_event *event,
+                               uint16_t source);
+void pawl__deferral_destroy(struct shard *shard, uint32_t deferral);
+
+/* Appends as the newest. */
+void pawl__deferral_append(struct shard *shard, struct slot *slot, uint32_t deferral);
+
+uint32_t pawl__deferral_count(const struct shard *shard, const struct slot *slot);
+
+/* Steps the task's deferrals, oldest first, and again as often as the state changes. */
+void pawl__deferral_recall(struct shard *shard, uint32_t slot_index);
+
+/* Reports all of them to their senders and leaves none. */
+void pawl__deferral_end(struct shard *shard, struct slot *slot, struct pawl_task task, int error);
+
+#endif /* PAWL_SHARD_DEFERRAL_H */

@@ -1,0 +1,189 @@
+/*
+ * handler.c - the functions of pawl/step.h: what a handler asks for is checked, made sure of and
+ * staged.
+ *
+ * Layer: shard. Owner: the shard, inside a step. Whatever may fail fails here, so that the commit
+ * cannot: chunks for posts, links to other shards, nodes for timers, slots for new tasks.
+ */
+#include <errno.h>
+#include <pawl/step.h>
+#include <string.h>
+
+#include "shard/create.h"
+#include "shard/exchange.h"
+#include "shard/shard.h"
+#include "shard/timers.h"
+
+static bool has_failed(const struct pawl_step *step)
+{
+    return (step->staged & STAGED_ERROR) != 0;
+}
+
+struct pawl_task pawl_step_task(const struct pawl_step *step)
+{
+    /* relaxed: this thread wrote it. */
+    return (struct pawl_task){load_relaxed(&step->shard->busy_task)};
+}
+
+uint64_t pawl_step_now_ns(const struct pawl_step *step)
+{
+    return step->shard->now_ns;
+}
+
+unsigned pawl_step_shard(const struct pawl_step *step)
+{
+    return step->shard->number;
+}
+
+unsigned pawl_step_shard_count(const struct pawl_step *step)
+{
+    return step->shard->shard_count;
+}
+
+uint64_t pawl_step_random(struct pawl_step *step)
+{
+    return random_next(&step->shard->random);
+}
+
+void *pawl_step_user(const struct pawl_step *step)
+{
+    return step->shard->user;
+}
+
+int pawl__step_stage(struct pawl_step *step, const struct pawl_event *event)
+{
+    struct shard *shard = step->shard;
+    const uint32_t count = step->posts_count;
+
+    if (has_failed(step))
+        return step->error;
+    if (count == STEP_EMIT_MAX || shard->inflight + count >= shard->inflight_max)
+        return pawl__step_fail(step, -ENOSPC);
+    if (shard->chunks.count <= count && !pawl__chunks_ensure(&shard->chunks, count + 1))
+        return pawl__step_fail(step, -ENOMEM);
+    if (!pawl__exchange_ensure(shard, id_shard(event->task)))
+        return pawl__step_fail(step, -ENOMEM);
+    step->posts[count] = *event;
+    step->posts_count = count + 1;
+    step->staged |= STAGED_POSTS;
+    return 0;
+}
+
+static bool event_is_valid(const struct pawl_step *step, const struct pawl_event *event)
+{
+    const uint16_t allowed = PAWL_EVENT_CONTROL | PAWL_EVENT_BUFFER;
+
+    return event->code < PAWL_CODE_RUNTIME && (event->flags & ~allowed) == 0 &&
+           id_shard(event->task) < step->shard->shard_count && id_slot(event->task) != 0;
+}
+
+int pawl_step_post(struct pawl_step *step, const struct pawl_event *event)
+{
+    if (has_failed(step))
+        return step->error;
+    if (!event_is_valid(step, event))
+        return pawl__step_fail(step, -EINVAL);
+    return pawl__step_stage(step, event);
+}
+
+int pawl_step_ask(struct pawl_step *step, const struct pawl_event *event, uint16_t reply_code)
+{
+    struct pawl_event asked = *event;
+
+    if (has_failed(step))
+        return step->error;
+    if (!event_is_valid(step, event) || reply_code >= step->machine->events_count)
+        return pawl__step_fail(step, -EINVAL);
+    asked.flags |= PAWL_EVENT_ASK;
+    asked.arg[1] = pawl_step_task(step).id;
+    asked.tag = reply_code;
+    return pawl__step_stage(step, &asked);
+}
+
+int pawl_step_answer(struct pawl_step *step, uint64_t value)
+{
+    if (has_failed(step))
+        return step->error;
+    step->answer = value;
+    step->staged |= STAGED_ANSWER;
+    return 0;
+}
+
+int pawl_step_raise(struct pawl_step *step, uint16_t code, uint64_t arg0, uint64_t arg1)
+{
+    const uint64_t *raises = step->transition->raises;
+
+    if (has_failed(step))
+        return step->error;
+    if (code >= step->machine->events_count || raises == NULL ||
+        (raises[code / 64] >> (code % 64) & 1) == 0)
+        return pawl__step_fail(step, -EINVAL);
+    if (step->raises_count == RAISE_CHAIN_MAX)
+        return pawl__step_fail(step, -ENOSPC);
+    step->raises[step->raises_count++] =
+        (struct pawl_event){.task = pawl_step_task(step), .code = code, .arg = {arg0, arg1}};
+    step->staged |= STAGED_RAISES;
+    return 0;
+}
+
+int pawl_step_create(struct pawl_step *step, const struct pawl_task_spec *spec, uint16_t reply_code,
+                     struct pawl_task *task)
+{
+    int error;
+
+    if (has_failed(step))
+        return step->error;
+    if (reply_code != PAWL_NO_REPLY && reply_code >= step->machine->events_count)
+        return pawl__step_fail(step, -EINVAL);
+    error = pawl__create_staged(step, spec, reply_code, task);
+    if (error == -EEXIST)
+        return error; /* an answer, not a failure */
+    return error == 0 ? 0 : pawl__step_fail(step, error);
+}
+
+int pawl_step_arm(struct pawl_step *step, unsigned timer, uint64_t delay_ns)
+{
+    int error;
+
+    if (has_failed(step))
+        return step->error;
+    if (timer >= step->machine->named_timers_count)
+        return pawl__step_fail(step, -EINVAL);
+    error = pawl__timer_stage_arm(step, timer, delay_ns);
+    return error == 0 ? 0 : pawl__step_fail(step, error);
+}
+
+int pawl_step_cancel(struct pawl_step *step, unsigned timer)
+{
+    int error;
+
+    if (has_failed(step))
+        return step->error;
+    if (timer >= step->machine->named_timers_count)
+        return pawl__step_fail(step, -EINVAL);
+    error = pawl__timer_stage_cancel(step, timer);
+    return error == 0 ? 0 : pawl__step_fail(step, error);
+}
+
+int pawl_step_defer(struct pawl_step *step)
+{
+    if (has_failed(step))
+        return step->error;
+    if (step->raises_done > 0) /* only an outside event can wait */
+        return pawl__step_fail(step, -EINVAL);
+    step->staged |= STAGED_DEFER;
+    return 0;
+}
+
+int pawl_step_finish(struct pawl_step *step)
+{
+    if (has_failed(step))
+        return step->error;
+    step->staged |= STAGED_FINISH;
+    return 0;
+}
+
+int pawl_step_abort(struct pawl_step *step, int error)
+{
+    return pawl__step_fail(step, error < 0 ? error : -EINVAL);
+}

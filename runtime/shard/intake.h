@@ -1,0 +1,33 @@
+/*
+ * intake.h - the shards' side of ports.
+ *
+ * Layer: shard. Owner: the shard, but for pawl__ports_waiting. Fairness: every turn takes at most a
+ * quota from each port, and begins with another port than the turn before.
+ */
+#ifndef PAWL_SHARD_INTAKE_H
+#define PAWL_SHARD_INTAKE_H
+
+#include "shard/registry.h"
+
+/* Phases of the turn, for one shard. Each returns how many events were handled. */
+uint32_t pawl__ports_take_control(struct shard *shard);
+uint32_t pawl__ports_take(struct shard *shard);
+
+/* Publishes completions and wakes who waits for them. Once a turn. */
+void pawl__ports_flush(struct shard *shard);
+
+bool pawl__ports_have_work(struct shard *shard);
+
+/* Takes everything out, calling fn; after the threads have ended. */
+void pawl__ports_drain(struct shard *shard,
+                       void (*fn)(struct shard *shard, const struct pawl_event *event,
+                                  uint16_t source));
+
+/* Puts a completion for the port `source`; it has asked for one. */
+void pawl__port_complete(struct shard *shard, uint16_t source,
+                         const struct pawl_completion *completion);
+
+/* Events posted and not yet taken by a shard, for drain's report. */
+uint64_t pawl__ports_waiting(const struct port_registry *registry, uint32_t shard);
+
+#endif /* PAWL_SHARD_INTAKE_H */

@@ -1,0 +1,65 @@
+/*
+ * registry.h - which ports there are, for the shards that scan them.
+ *
+ * Layer: shard.
+ *
+ * The registry is an array of entries that shards scan. An entry's `life` is odd while a port is
+ * there and grows with each opening and closing.
+ *
+ *   closer                                  shard, in its scan
+ *   closing = true          (release) K1    sees closing (acquire) K2, then finds the rings empty:
+ *   waits for left == shards(acquire) K4      leaves: remembers the life, left + 1 (release) K3
+ *   life + 1, frees the port                  does not touch the port in this life again
+ *
+ *   K1 -> K2: the last events were published before. K3 -> K4: the shard's last access is over.
+ *   The entry itself: life odd (release) E1 -> the scan loads life (acquire) E2: the port is whole.
+ */
+#ifndef PAWL_SHARD_REGISTRY_H
+#define PAWL_SHARD_REGISTRY_H
+
+#include "shard/port.h"
+
+struct port_entry {
+    _Atomic uint32_t life;
+    _Atomic(struct pawl_port *) port;
+};
+
+struct port_registry {
+    uint32_t shard_count; /* I, as the following */
+    struct shard *const *shards;
+    const struct shard_machine *machines;
+    uint32_t machine_count;
+    uint64_t key_seed;
+    bool host_driven;
+    _Atomic uint32_t admits;  /* M: posting is allowed */
+    _Atomic uint32_t stopped; /* M: no shard will be turned any more */
+    _Atomic uint32_t top;     /* R writes, any reads: entries ever used */
+    uint32_t open;            /* R: ports that the host has not closed */
+    struct pawl_port *dead;   /* R: hidden ports to be freed when all shards have left */
+    pthread_mutex_t mutex;
+    struct port_entry entries[PORTS_MAX];
+};
+
+int pawl__ports_init(struct port_registry *registry);
+void pawl__ports_fini(struct port_registry *registry);
+
+int pawl__port_create(struct port_registry *registry, uint32_t capacity, uint32_t completions,
+                      bool hidden, struct pawl_port **port);
+
+/* Frees the ports that are left when the runtime closes: hidden ones of threads that live on. */
+void pawl__ports_free_hidden(struct port_registry *registry);
+
+/* A hidden port's thread is gone: it will be freed when its events were taken. */
+void pawl__port_abandon(struct pawl_port *port);
+
+/* Frees abandoned ports that every shard has left (all of them, once stopped). */
+void pawl__ports_reap(struct port_registry *registry);
+
+/* For whoever closes a port: tell sleeping shards, see whether all have left, take it out (mutex held),
+ * free it. */
+void pawl__ports_wake_shards(const struct port_registry *registry);
+bool pawl__port_is_left(const struct pawl_port *port);
+void pawl__port_leave(struct port_registry *registry, struct pawl_port *port);
+void pawl__port_unmap(struct pawl_port *port);
+
+#endif /* PAWL_SHARD_REGISTRY_H */

@@ -1,0 +1,66 @@
+/*
+ * runtime.h - what the shards of a runtime share, and the stages of its life.
+ *
+ * Layer: shard. Made and unmade by runtime.c, read by the monitor and by any thread that reads tasks.
+ */
+#ifndef PAWL_SHARD_RUNTIME_H
+#define PAWL_SHARD_RUNTIME_H
+
+#include <pawl/runtime.h>
+#include <pawl/topology.h>
+#include <pthread.h>
+
+#include "shard/registry.h"
+#include "shard/shard.h"
+
+enum runtime_stage {
+    STAGE_OPEN,
+    STAGE_RUNNING,
+    STAGE_PAUSED,
+    STAGE_STOPPED,
+};
+
+/* What the monitor remembers of a shard between two looks. */
+struct shard_watch {
+    uint64_t turns;
+    uint64_t task;
+    uint64_t since_ns; /* when it was first seen like this */
+    bool reported;
+};
+
+/* Field owners: I set at open; L the life cycle's mutex; M the monitor; A any thread. */
+struct pawl_runtime {
+    uint64_t number;                /* I: of this runtime in the process; 0 until it has one */
+    const struct pawl_clock *clock; /* I, as the following */
+    const struct pawl_threads *threads;
+    bool host_driven;
+    bool no_pin;
+    uint64_t open_ns;
+    uint64_t stall_ns;
+    pawl_stall_fn *on_stall;
+    void *user;
+    uint32_t shard_count;
+    uint32_t machine_count;
+    uint32_t transitions_count; /* of all machines */
+    uint64_t key_seed;
+    struct shard **shards;
+    struct shard_machine *machines_by_head; /* 2 * MACHINES_MAX */
+    struct shard_machine *machines;         /* its upper half */
+    struct pawl_plan *plan;                 /* NULL: threads float */
+    struct port_registry *ports;
+    struct pages_stats pages; /* of the shards themselves */
+
+    pthread_mutex_t mutex;
+    enum runtime_stage stage; /* L */
+    bool has_mutex;
+
+    void *monitor;                  /* L */
+    struct park monitor_park;       /* M sleeps */
+    _Atomic uint32_t monitor_stop;  /* L */
+    struct shard_watch *watches;    /* M: one a shard */
+    pthread_mutex_t stall_mutex;    /* of stalls */
+    struct pawl_stall *stalls;      /* one a shard; stalled_ns 0: none */
+    _Atomic uint64_t *stall_counts; /* M: one a shard */
+};
+
+#endif /* PAWL_SHARD_RUNTIME_H */

@@ -1,0 +1,231 @@
+/*
+ * turn.c - the turn: a list of bounded phases, one call each. Threads, host loops and the simulator
+ * all call the same function.
+ *
+ * Layer: shard. Owner: whoever turns the shard.
+ */
+#include <errno.h>
+
+#include "shard/create.h"
+#include "shard/deferral.h"
+#include "shard/exchange.h"
+#include "shard/intake.h"
+#include "shard/shard.h"
+#include "shard/timers.h"
+
+/* How long a shard with something for a full ring of another shard sleeps before it tries again. */
+#define BACKLOG_LOOK_NS UINT64_C(50000)
+
+static void begin(struct shard *shard)
+{
+    const uint64_t now = shard->clock->now_ns(shard->clock->user);
+
+    /* Host threads that take turns with one shard may read clocks that differ by a little. */
+    if (now > shard->now_ns)
+        shard->now_ns = now;
+    shard->since = (uint32_t)((shard->now_ns - shard->open_ns) >> SINCE_SHIFT);
+    shard->count.turns++;
+}
+
+/* Events from this shard's own tasks: what was there when the phase began. */
+static uint32_t take_local(struct shard *shard, struct fifo *fifo)
+{
+    uint32_t left = fifo_count(fifo) < QUOTA ? fifo_count(fifo) : QUOTA;
+    uint32_t taken = 0;
+
+    while (left > 0) {
+        uint32_t run = left < BATCH_MAX ? left : BATCH_MAX;
+        const struct cell *cells = fifo_peek(fifo, &run);
+
+        pawl__batch(shard, (const struct pawl_event *)(const void *)cells, run, 0);
+        fifo_release(fifo, run);
+        shard->inflight -= run;
+        left -= run;
+        taken += run;
+    }
+    shard->taken_inside += taken;
+    return taken;
+}
+
+static uint32_t take_control(struct shard *shard)
+{
+    return take_local(shard, &shard->local_control) + pawl__exchange_take_control(shard) +
+           pawl__ports_take_control(shard);
+}
+
+/* Under pressure nothing is admitted from outside: inside work goes on and makes room. */
+static uint32_t take_outside(struct shard *shard)
+{
+    if (shard->inflight < shard->inflight_soft)
+        return pawl__ports_take(shard);
+    shard->count.throttled++;
+    return 0;
+}
+
+static void publish(struct shard *shard)
+{
+    const uint64_t *counters = (const uint64_t *)(const void *)&shard->count;
+
+    shard->count.tasks = slab_live(&shard->table.slots);
+    shard->count.timers = wheel_armed_count(&shard->wheel);
+    shard->count.inflight = shard->inflight;
+    /* relaxed: each counter is right by itself (pawl/watch.h). */
+    for (unsigned i = 0; i < COUNTERS_COUNT; i++)
+        store_relaxed(&shard->published[i], counters[i]);
+}
+
+/* What a busy shard need not do every turn. */
+static void keep_house(struct shard *shard)
+{
+    pawl__table_work(&shard->table);
+    slab_trim(&shard->timer_nodes);
+    slab_trim(&shard->deferrals);
+    shard->count.memory_bytes = pawl__table_bytes(&shard->table) + slab_bytes(&shard->timer_nodes) +
+                                slab_bytes(&shard->deferrals) + arena_bytes(&shard->arena) +
+                                load_relaxed(&shard->pages.reserved); /* relaxed: our own */
+}
+
+static void end(struct shard *shard)
+{
+    pawl__exchange_flush(shard);
+    pawl__ports_flush(shard);
+    keep_house(shard);
+    publish(shard);
+    store_release(&shard->taken, shard->taken_inside); /* pairs with drain's look */
+}
+
+uint32_t pawl__turn(struct shard *shard)
+{
+    uint32_t handled;
+
+    begin(shard);
+    handled = take_control(shard);
+    handled += pawl__exchange_take(shard);
+    handled += take_local(shard, &shard->local);
+    handled += take_outside(shard);
+    handled += pawl__timers_take(shard);
+    end(shard);
+    return handled;
+}
+
+int pawl__turn_create(struct shard *shard, const struct pawl_task_spec *spec,
+                      struct pawl_task *task)
+{
+    int error;
+
+    begin(shard);
+    error = pawl__create_direct(shard, spec, task);
+    end(shard);
+    return error;
+}
+
+bool pawl__shard_has_work(struct shard *shard)
+{
+    /* With work inside the host turns on; a thread looks at its backlogs from time to time. */
+    return load_acquire(&shard->mode) != load_relaxed(&shard->acknowledged) ||
+           fifo_count(&shard->local) > 0 || fifo_count(&shard->local_control) > 0 ||
+           pawl__exchange_has_work(shard) || pawl__ports_have_work(shard);
+}
+
+uint64_t pawl__shard_timeout_ns(struct shard *shard)
+{
+    const uint64_t tick = wheel_next(&shard->wheel);
+    uint64_t now, at;
+
+    if (shard->inflight > 0)
+        return BACKLOG_LOOK_NS;
+    if (tick == UINT64_MAX)
+        return UINT64_MAX;
+    now = shard->clock->now_ns(shard->clock->user) - shard->open_ns;
+    at = tick > UINT64_MAX / shard->tick_ns ? UINT64_MAX : tick * shard->tick_ns;
+    return at > now ? at - now : 0;
+}
+
+/* Sleeps until there is work, a timer is due or the mode changes. */
+static void sleep(struct shard *shard, bool timers)
+{
+    uint64_t timeout_ns;
+
+    pawl__park_prepare(&shard->park);
+    if (load_acquire(&shard->mode) != load_relaxed(&shard->acknowledged) ||
+        (timers && pawl__shard_has_work(shard))) {
+        pawl__park_cancel(&shard->park);
+        return;
+    }
+    timeout_ns = timers ? pawl__shard_timeout_ns(shard) : UINT64_MAX;
+    if (timeout_ns == 0) {
+        pawl__park_cancel(&shard->park);
+        return;
+    }
+    shard->count.parks++;
+    pawl__park_wait(&shard->park, timeout_ns);
+}
+
+/* An idle shard looks on for spin_ns, for work that comes at once, and then sleeps. */
+static void rest(struct shard *shard)
+{
+    const uint64_t now = shard->now_ns;
+
+    if (shard->idle_since_ns == 0)
+        shard->idle_since_ns = now;
+    if (now - shard->idle_since_ns < shard->spin_ns) {
+        cpu_relax();
+        return;
+    }
+    sleep(shard, true);
+    shard->idle_since_ns = 0;
+}
+
+void pawl__shard_main(void *argument)
+{
+    struct shard *shard = argument;
+
+    for (;;) {
+        const uint32_t mode = load_acquire(&shard->mode);
+
+        store_release(&shard->acknowledged, mode);
+        if (mode == SHARD_STOPPED)
+            break;
+        if (mode != SHARD_RUNNING) {
+            sleep(shard, false);
+            continue;
+        }
+        if (pawl__turn(shard) > 0)
+            shard->idle_since_ns = 0;
+        else
+            rest(shard);
+    }
+}
+
+static void cancel_inside(struct shard *shard, const struct pawl_event *event)
+{
+    pawl__report_failed(shard, event, 0, event->task, -ECANCELED);
+}
+
+static void cancel_outside(struct shard *shard, const struct pawl_event *event, uint16_t source)
+{
+    pawl__report_failed(shard, event, source, event->task, -ECANCELED);
+}
+
+static void cancel_deferred(struct shard *shard)
+{
+    const struct slab *slots = &shard->table.slots;
+
+    for (uint32_t i = slab_next_used(slots, 1); i < slab_top(slots);
+         i = slab_next_used(slots, i + 1)) {
+        struct slot *slot = table_slot(&shard->table, i);
+
+        /* relaxed: the shard is not turned any more. */
+        if ((head_flags(load_relaxed(&slot->head)) & SLOT_ALIVE) != 0)
+            pawl__deferral_end(shard, slot, shard_task(shard, slot, i), -ECANCELED);
+    }
+}
+
+void pawl__shard_cancel_all(struct shard *shard)
+{
+    pawl__ports_drain(shard, cancel_outside);
+    pawl__exchange_drain(shard, cancel_inside);
+    cancel_deferred(shard);
+    pawl__ports_flush(shard);
+    publish(shard);
+}

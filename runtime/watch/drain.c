@@ -1,0 +1,161 @@
+#include "watch/drain.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shard/intake.h"
+#include "watch/monitor.h"
+
+/* Slots looked at to name a task with deferred events. */
+#define DEFERRED_LOOK 1000000u
+
+static uint64_t ports_waiting(const struct pawl_runtime *runtime, unsigned *shard)
+{
+    uint64_t waiting = 0;
+
+    pthread_mutex_lock(&runtime->ports->mutex);
+    for (unsigned i = 0; i < runtime->shard_count && waiting == 0; i++) {
+        waiting = pawl__ports_waiting(runtime->ports, i);
+        *shard = i;
+    }
+    pthread_mutex_unlock(&runtime->ports->mutex);
+    return waiting;
+}
+
+/* Events routed inside and not yet handled. */
+static uint64_t under_way(const struct pawl_runtime *runtime)
+{
+    uint64_t taken = 0, routed = 0;
+
+    for (unsigned i = 0; i < runtime->shard_count; i++)
+        taken += load_acquire(&runtime->shards[i]->taken);
+    for (unsigned i = 0; i < runtime->shard_count; i++)
+        routed += load_acquire(&runtime->shards[i]->routed);
+    return routed - taken;
+}
+
+static uint64_t deferred(const struct pawl_runtime *runtime, unsigned *shard)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < runtime->shard_count && count == 0; i++) {
+        count = slab_live(&runtime->shards[i]->deferrals);
+        *shard = i;
+    }
+    return count;
+}
+
+bool pawl__drain_is_quiet(const struct pawl_runtime *runtime)
+{
+    unsigned shard;
+
+    return ports_waiting(runtime, &shard) == 0 && under_way(runtime) == 0 &&
+           deferred(runtime, &shard) == 0;
+}
+
+/* A task of the shard that keeps deferred events; a racy look at the owner's field, for a report. */
+static bool find_deferring(const struct pawl_runtime *runtime, unsigned number,
+                           struct pawl_drain_report *report)
+{
+    struct pawl_walk walk = {.shard = number};
+    struct pawl_view view = {0};
+
+    while (!walk.done && walk.shard == number && walk.slot < DEFERRED_LOOK) {
+        if (pawl_task_walk(runtime, &walk, NULL, &view, 1, DEFERRED_LOOK) != 1 ||
+            pawl_task_shard(view.task) != number)
+            break;
+        if (load_relaxed(
+                &table_slot(&runtime->shards[number]->table, id_slot(view.task))->deferred) !=
+            0) { /* relaxed: only whether there are any */
+            report->task = view.task;
+            report->machine = view.machine;
+            report->state = view.state;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void say(struct pawl_drain_report *report, const char *text)
+{
+    snprintf(report->text, sizeof(report->text), "%s", text);
+}
+
+static void report_deferred(const struct pawl_runtime *runtime, struct pawl_drain_report *report)
+{
+    const struct pawl_machine *machine;
+
+    report->blocker = PAWL_BLOCKED_BY_DEFERRED;
+    if (!find_deferring(runtime, report->shard, report)) {
+        snprintf(report->text, sizeof(report->text),
+                 "shard %u keeps %" PRIu64 " deferred events that no state change has recalled",
+                 report->shard, report->count);
+        return;
+    }
+    machine = runtime->machines[report->machine].machine;
+    snprintf(report->text, sizeof(report->text),
+             "task %016" PRIx64 " of machine '%s' in state '%s' keeps deferred events until its "
+             "state changes (%" PRIu64 " deferred on shard %u)",
+             report->task.id, pawl_machine_name(machine),
+             pawl_machine_state_name(machine, report->state), report->count, report->shard);
+}
+
+static bool report_step(const struct pawl_runtime *runtime, struct pawl_drain_report *report)
+{
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        struct pawl_stall stall;
+
+        if (pawl_shard_stall(runtime, i, &stall) != 0)
+            continue;
+        report->blocker = PAWL_BLOCKED_BY_STEP;
+        report->shard = i;
+        report->task = stall.task;
+        report->machine = stall.machine;
+        report->state = stall.state;
+        report->event = stall.event;
+        snprintf(report->text, sizeof(report->text),
+                 "shard %u is in a step of task %016" PRIx64
+                 " (machine '%s', state '%s', event '%s') that has not come back",
+                 i, stall.task.id, stall.machine_name, stall.state_name, stall.event_name);
+        return true;
+    }
+    return false;
+}
+
+void pawl__drain_report(const struct pawl_runtime *runtime, struct pawl_drain_report *report)
+{
+    memset(report, 0, sizeof(*report));
+    if (report_step(runtime, report))
+        return;
+    report->count = ports_waiting(runtime, &report->shard);
+    if (report->count > 0) {
+        report->blocker = PAWL_BLOCKED_BY_PORT;
+        snprintf(report->text, sizeof(report->text),
+                 "shard %u has not taken %" PRIu64 " events from its ports", report->shard,
+                 report->count);
+        return;
+    }
+    report->count = under_way(runtime);
+    if (report->count > 0) {
+        report->blocker = PAWL_BLOCKED_BY_EVENTS;
+        report->shard = 0;
+        for (unsigned i = 1; i < runtime->shard_count; i++) {
+            struct pawl_counters most, one;
+
+            pawl_shard_counters(runtime, report->shard, &most);
+            pawl_shard_counters(runtime, i, &one);
+            if (one.inflight > most.inflight)
+                report->shard = i;
+        }
+        snprintf(report->text, sizeof(report->text),
+                 "%" PRIu64 " events are under way in and between the shards, most in shard %u",
+                 report->count, report->shard);
+        return;
+    }
+    report->count = deferred(runtime, &report->shard);
+    if (report->count > 0)
+        report_deferred(runtime, report);
+    else
+        say(report, "nothing is in the way any more");
+}
