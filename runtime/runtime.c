@@ -21,6 +21,9 @@
 #define STALL_DEFAULT_NS UINT64_C(1000000000)
 #define DRAIN_LOOK_NS    UINT64_C(200000)
 
+/* pawl_options as the first version had it; it only ever grows at its end. */
+#define OPTIONS_SIZE_MIN sizeof(struct pawl_options)
+
 /* ---- Open and close ---- */
 
 static int complain(const struct pawl_options *options, int error, const char *where,
@@ -52,10 +55,6 @@ static int check_machines(const struct pawl_options *options)
 
 static int check_options(const struct pawl_options *options)
 {
-    if (options->size != sizeof(*options))
-        return complain(options, -EINVAL, "pawl_options.size",
-                        "begin with PAWL_OPTIONS_INIT, and build against the header of this "
-                        "library");
     if (options->shards > SHARDS_MAX)
         return complain(options, -EINVAL, "pawl_options.shards", "there can be at most 1024");
     if (options->drive != PAWL_DRIVE_THREADS && options->drive != PAWL_DRIVE_HOST)
@@ -169,12 +168,34 @@ static void free_runtime(struct pawl_runtime *runtime)
     free(runtime);
 }
 
-int pawl_open(const struct pawl_options *options, struct pawl_runtime **out)
+/*
+ * The options as this library knows them: those of an older host end earlier and the rest is 0. What a
+ * newer host may have set beyond our own is refused rather than passed over.
+ */
+static int copy_options(const struct pawl_options *given, struct pawl_options *options)
 {
+    *options = (struct pawl_options){0};
+    if (given->size >= OPTIONS_SIZE_MIN && given->size <= sizeof(*options)) {
+        memcpy(options, given, given->size);
+        return 0;
+    }
+    if (given->size < OPTIONS_SIZE_MIN && given->size != 0)
+        return -EINVAL; /* too short to hold the callback */
+    return complain(given, -EINVAL, "pawl_options.size",
+                    "begin with PAWL_OPTIONS_INIT, and build against the header of this library or "
+                    "an older one");
+}
+
+int pawl_open(const struct pawl_options *given, struct pawl_runtime **out)
+{
+    struct pawl_options copy;
+    const struct pawl_options *options = &copy;
     struct pawl_runtime *runtime;
     uint64_t seed;
-    int error = check_options(options);
+    int error = copy_options(given, &copy);
 
+    if (error == 0)
+        error = check_options(options);
     if (error != 0)
         return error;
     runtime = calloc(1, sizeof(*runtime));
@@ -257,10 +278,23 @@ static void nap(void)
     nanosleep(&pause, NULL);
 }
 
+/* Waits for the host's threads to come out of the turns they are in (shard/host_drive.c). */
+static void wait_not_turning(const struct pawl_runtime *runtime)
+{
+    fence_seq_cst();
+    for (unsigned i = 0; i < runtime->shard_count; i++)
+        while (load_acquire(&runtime->shards[i]->turning) != 0)
+            nap();
+}
+
 static void wait_acknowledged(const struct pawl_runtime *runtime, enum shard_mode mode)
 {
-    if (runtime->host_driven)
+    if (runtime->host_driven) {
+        wait_not_turning(runtime);
+        for (unsigned i = 0; i < runtime->shard_count; i++)
+            store_release(&runtime->shards[i]->acknowledged, mode);
         return;
+    }
     for (unsigned i = 0; i < runtime->shard_count; i++)
         while (load_acquire(&runtime->shards[i]->acknowledged) != mode)
             nap();
@@ -310,6 +344,8 @@ static void join_all(struct pawl_runtime *runtime)
     const struct pawl_threads *threads = runtime->threads;
 
     set_mode(runtime, SHARD_STOPPED);
+    if (runtime->host_driven)
+        wait_not_turning(runtime);
     for (unsigned i = 0; i < runtime->shard_count; i++) {
         struct shard *shard = runtime->shards[i];
 
@@ -345,6 +381,7 @@ int pawl_start(struct pawl_runtime *runtime)
         error = -EBUSY;
         goto out;
     }
+    pawl__ports_set_started(runtime->ports);
     set_mode(runtime, SHARD_RUNNING);
     if (!runtime->host_driven)
         error = start_threads(runtime);
@@ -380,7 +417,7 @@ int pawl_stop(struct pawl_runtime *runtime)
 {
     pthread_mutex_lock(&runtime->mutex);
     if (runtime->stage != STAGE_STOPPED) {
-        store_release(&runtime->ports->admits, 0);
+        pawl__ports_refuse(runtime->ports);
         join_all(runtime);
         cancel_everything(runtime);
         store_release(&runtime->ports->stopped, 1);
@@ -467,14 +504,13 @@ int pawl_drain(struct pawl_runtime *runtime, uint64_t timeout_ns, struct pawl_dr
     memset(report, 0, sizeof(*report));
     pthread_mutex_lock(&runtime->mutex);
     if (runtime->stage == STAGE_PAUSED) {
-        store_release(&runtime->ports->admits, 0);
+        pawl__ports_refuse(runtime->ports);
         if (!pawl__drain_is_quiet(runtime)) {
-            pawl__drain_report(runtime, report);
-            report->blocker = PAWL_BLOCKED_BY_PAUSE;
+            pawl__drain_report_pause(runtime, report);
             error = -ETIMEDOUT;
         }
     } else if (runtime->stage == STAGE_RUNNING) {
-        store_release(&runtime->ports->admits, 0);
+        pawl__ports_refuse(runtime->ports);
         if (!wait_quiet(runtime, timeout_ns)) {
             pawl__drain_report(runtime, report);
             error = -ETIMEDOUT;

@@ -11,6 +11,7 @@
 #include <pawl/machine.h>
 #include <pawl/seams.h>
 #include <pawl/task.h>
+#include <string.h>
 
 PAWL_BEGIN_DECLS
 
@@ -44,8 +45,8 @@ struct pawl_stall {
 typedef void pawl_stall_fn(void *user, const struct pawl_stall *stall);
 
 /*
- * Options. Start from PAWL_OPTIONS_INIT; 0 and NULL mean the default said here. size lets a newer
- * library serve an older host.
+ * Options. Start from PAWL_OPTIONS_INIT; 0 and NULL mean the default said here. size, which
+ * it sets, lets a newer library serve an older host; -EINVAL without a diagnostic if it is wrong.
  */
 struct pawl_options {
     size_t size;
@@ -74,18 +75,15 @@ struct pawl_options {
     pawl_diagnostic_fn *diagnose; /* what is wrong with these options, in words; may be NULL */
 };
 
-#ifdef __cplusplus
-#define PAWL_OPTIONS_INIT                                                                          \
-    pawl_options                                                                                   \
-    {                                                                                              \
-        sizeof(pawl_options)                                                                       \
-    }
-#else
-#define PAWL_OPTIONS_INIT                                                                          \
-    {                                                                                              \
-        .size = sizeof(struct pawl_options)                                                        \
-    }
-#endif
+static inline struct pawl_options pawl_options_init(void)
+{
+    struct pawl_options options;
+
+    memset(&options, 0, sizeof(options));
+    options.size = sizeof(options);
+    return options;
+}
+#define PAWL_OPTIONS_INIT pawl_options_init()
 
 /*
  * pawl_open - make a runtime; no thread is started, no task exists.

@@ -3,11 +3,10 @@
  */
 #include <pawl/error.h>
 #include <pawl/version.h>
-#include <stdlib.h>
 
 const char *pawl_strerror(int error)
 {
-    switch (abs(error)) {
+    switch (error < 0 ? 0u - (unsigned)error : (unsigned)error) {
     case 0:
         return "success";
     case EINVAL:

@@ -4,8 +4,8 @@
  * jemalloc where the executable brings it, the C library's malloc otherwise. The library itself
  * links no allocator: jemalloc's functions are weak references, looked at when an arena is opened.
  * The host's malloc, its threads' arenas and its settings are left alone: a shard gets an arena and
- * a thread cache of its own, named in each call. Debug and sanitizer builds always use malloc, since
- * no memory checker sees into jemalloc.
+ * a thread cache of its own, named in each call. Debug and sanitizer builds always use malloc: no
+ * memory checker sees into jemalloc.
  *
  * Owner: one shard allocates and frees; what it allocated any thread may free by
  * pawl__arena_free_any. Limits: limit_bytes, in bytes asked for. Bounded; may call the system.

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <linux/membarrier.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -16,16 +15,6 @@
 
 /* The longest sleep; a far deadline is slept in pieces, which keeps the arithmetic in range. */
 #define WAIT_MAX_NS (NS_PER_S * 3600)
-
-static long membarrier(int command)
-{
-    return syscall(SYS_membarrier, command, 0, 0);
-}
-
-static bool membarrier_register(void)
-{
-    return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
-}
 
 static struct timespec timespec_of(uint64_t ns)
 {
@@ -55,7 +44,7 @@ int pawl__park_init(struct park *park, bool polled)
     memset(park, 0, sizeof(*park));
     park->polled = polled;
     park->event_fd = park->timer_fd = park->poll_fd = -1;
-    park->asymmetric = membarrier_register();
+    park->asymmetric = pawl__barrier_register();
     if (!polled)
         return 0;
     error = poll_open(park);
@@ -79,10 +68,7 @@ void pawl__park_prepare(struct park *park)
 {
     /* relaxed: the barrier below orders it (A in the picture). */
     store_relaxed(&park->word, PARK_ASLEEP);
-    if (likely(park->asymmetric))
-        CHECK(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0);
-    else
-        fence_seq_cst();
+    pawl__barrier_heavy(park->asymmetric);
 }
 
 static void drain_fd(int fd)

@@ -8,8 +8,6 @@
  * who runs membarrier(2) once before it sleeps (0.3 us; the sleep itself costs 25). Where the kernel
  * has no membarrier both sides run a full fence.
  *
- * This is the one place in Pawl where a store must be ordered before a later load:
- *
  *        sleeper                              producer
  *        -------                              --------
  *        word = ASLEEP                (A)     publish events (release)     (C)
@@ -17,10 +15,8 @@
  *        look at every queue          (B)     if (word == ASLEEP)          (D)
  *        nothing there: sleep                     word = AWAKE, wake up
  *
- *   If B does not see C, then C comes after the heavy barrier, so D sees A and wakes. If D does not
- *   see A, then C came before the barrier, so B sees it. Both cannot miss. A heavy membarrier makes
- *   every running thread of the process execute a full barrier between A and B; so the light one may
- *   be for the compiler only. No data depends on the word: events travel by the queue's own release.
+ *   B sees C or D sees A (host/barrier.h), so no event is slept over. No data depends on the word: events
+ *   travel by the queue's own release.
  *
  * Progress: wake is wait-free; wait returns early or late by the scheduler's grace, callers re-check.
  */
@@ -33,6 +29,7 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "base/check.h"
+#include "host/barrier.h"
 
 enum { PARK_AWAKE = 0, PARK_ASLEEP = 1 };
 
@@ -70,10 +67,7 @@ void pawl__park_wake_slow(struct park *park);
 /* Any thread, after it has published what the sleeper shall see. */
 static inline void park_wake(struct park *park)
 {
-    if (likely(park->asymmetric))
-        fence_compiler();
-    else
-        fence_seq_cst();
+    barrier_light(park->asymmetric);
     /* relaxed: the barrier above orders it after the publication; see the picture. */
     if (unlikely(load_relaxed(&park->word) == PARK_ASLEEP))
         pawl__park_wake_slow(park);

@@ -255,9 +255,10 @@ static inline void slab_free(struct slab *slab, uint32_t index)
     struct slab_granule *granule = slab_granule_of(slab, index);
 
     DEBUG_CHECK(index != 0 && granule->live > 0);
-    store_relaxed(slab_link(slab, index), 0);
+    /* release: who reads a link has also been told, by the owner, that the object is free. */
+    store_release(slab_link(slab, index), 0);
     if (likely(granule->free > 0))
-        store_relaxed(slab_link(slab, granule->tail), index);
+        store_release(slab_link(slab, granule->tail), index);
     else
         granule->head = index;
     granule->tail = index;

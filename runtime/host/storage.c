@@ -75,6 +75,8 @@ static int64_t posix_write(void *user, void *file, const void *bytes, size_t siz
             continue;
         if (put < 0)
             return -errno;
+        if (put == 0)
+            return -EIO; /* no error and no progress: nothing to wait for */
         done += (size_t)put;
     }
     return (int64_t)done;

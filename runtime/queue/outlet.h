@@ -21,7 +21,7 @@ static inline void outlet_init(struct outlet *outlet, struct spsc *ring)
     *outlet = (struct outlet){.ring = ring};
 }
 
-/* Makes what was put visible to the consumer. Returns how many cells that was. */
+/* Makes all that was put visible to the consumer. Returns how many cells that were not before. */
 static inline uint32_t outlet_flush(struct outlet *outlet)
 {
     const uint32_t used = outlet->used;

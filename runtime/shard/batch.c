@@ -36,36 +36,21 @@
 
 static void recall_if_changed(struct shard *shard, uint32_t slot_index, enum verdict verdict)
 {
-    if (verdict == VERDICT_CHANGED && table_slot(&shard->table, slot_index)->deferred != 0)
+    if (verdict == VERDICT_CHANGED && slot_deferred(table_slot(&shard->table, slot_index)) != 0)
         pawl__deferral_recall(shard, slot_index);
 }
 
-static void cancel(struct shard *shard, uint32_t slot_index, const struct pawl_event *event,
-                   uint16_t source)
+/* An event for a slot that has been given out but has not made its first step: it is kept until then, in
+ * order with its like. */
+static void wait_for_creation(struct shard *shard, struct slot *slot,
+                              const struct pawl_event *event, uint16_t source)
 {
-    const struct slot *slot = table_slot(&shard->table, slot_index);
-    const struct pawl_machine *machine =
-        shard->machines[head_machine(load_relaxed(&slot->head))].machine; /* relaxed: our own */
-    struct pawl_event delivered = *event;
+    const uint32_t kept = pawl__deferral_create(shard, event, source);
 
-    if (machine->cancel_event == UINT16_MAX) {
-        recall_if_changed(shard, slot_index, pawl__step_cancel(shard, slot_index, event, source));
-        return;
-    }
-    delivered.code = machine->cancel_event;
-    recall_if_changed(shard, slot_index, pawl__step(shard, slot_index, &delivered, source));
-}
-
-/* An event for a slot that has been given out but has not made its first step: after that step. */
-static void wait_for_creation(struct shard *shard, const struct pawl_event *event, uint16_t source,
-                              struct pawl_task task)
-{
-    if (!pawl__chunks_ensure(&shard->chunks, 1) || !fifo_push(&shard->local, event)) {
-        pawl__report_failed(shard, event, source, task, -ENOMEM);
-        return;
-    }
-    shard_count_routed(shard);
-    shard->inflight++;
+    if (kept == 0)
+        pawl__report_failed(shard, event, source, event->task, -ENOMEM);
+    else
+        pawl__deferral_append(shard, slot, kept);
 }
 
 void pawl__dispatch(struct shard *shard, const struct pawl_event *event, uint16_t source)
@@ -90,11 +75,7 @@ void pawl__dispatch(struct shard *shard, const struct pawl_event *event, uint16_
         return;
     }
     if ((head_flags(head) & SLOT_RESERVED) != 0) {
-        wait_for_creation(shard, event, source, event->task);
-        return;
-    }
-    if (event->code == PAWL_CODE_CANCEL) {
-        cancel(shard, index, event, source);
+        wait_for_creation(shard, slot, event, source);
         return;
     }
     if ((event->flags & PAWL_EVENT_TIMER) != 0) {
@@ -195,6 +176,22 @@ look_up(struct shard *shard, const struct pawl_event *events, const uint16_t *po
     return later;
 }
 
+/* What all steps of a plain group have in common; set again after any other step came between. */
+static void enter_group(struct shard *shard, const struct shard_machine *machine,
+                        const struct transition *transition, uint16_t source)
+{
+    struct pawl_step *step = &shard->step;
+
+    step->machine = machine->machine;
+    step->transition = transition;
+    step->source = source;
+    /* relaxed, all: the monitor only needs to see them some time. */
+    store_relaxed(&shard->busy_where,
+                  (uint32_t)(machine - shard->machines) << 24 | transition->state);
+    store_relaxed(&shard->busy_event, transition->event);
+    store_relaxed(&shard->busy_steps, load_relaxed(&shard->busy_steps) + 1);
+}
+
 static void finish_staged(struct shard *shard, uint32_t slot_index, const struct pawl_event *event,
                           const struct transition *transition)
 {
@@ -204,13 +201,15 @@ static void finish_staged(struct shard *shard, uint32_t slot_index, const struct
 
 /* What follows the commit of a plain step, where there is anything to do. */
 static void after_plain(struct shard *shard, const struct pawl_event *event, uint16_t source,
-                        const struct transition *transition, uint64_t head, struct slot *slot)
+                        const struct shard_machine *machine, const struct transition *transition,
+                        uint64_t head, struct slot *slot)
 {
     if ((event->flags & ~FLAGS_QUIET) != 0)
         pawl__report_done(shard, event, source, event->task, transition->target,
                           head_version(head + 2 * HEAD_VERSION_ONE) >> 1, 0);
-    if ((transition->flags & TRANSITION_EXTERNAL) != 0 && slot->deferred != 0)
+    if ((transition->flags & TRANSITION_EXTERNAL) != 0 && slot_deferred(slot) != 0)
         pawl__deferral_recall(shard, id_slot(event->task));
+    enter_group(shard, machine, transition, source);
 }
 
 /*
@@ -242,6 +241,7 @@ run_plain(struct shard *shard, const struct pawl_event *events, uint16_t source,
             function(step, step->context, event);
             if (unlikely(step->staged != 0)) {
                 finish_staged(shard, id_slot(event->task), event, transition);
+                enter_group(shard, machine, transition, source);
                 continue;
             }
         }
@@ -252,8 +252,8 @@ run_plain(struct shard *shard, const struct pawl_event *events, uint16_t source,
             store_release(&slot->since, since);
         slot_write_end(slot, head, SLOT_ALIVE, transition->target);
         steps++;
-        if (unlikely(((event->flags & ~FLAGS_QUIET) | (external ? slot->deferred : 0)) != 0))
-            after_plain(shard, event, source, transition, head, slot);
+        if (unlikely(((event->flags & ~FLAGS_QUIET) | (external ? slot_deferred(slot) : 0)) != 0))
+            after_plain(shard, event, source, machine, transition, head, slot);
     }
     shard->count.transitions += steps;
 }
@@ -283,7 +283,6 @@ static void run_group(struct shard *shard, const struct pawl_event *events, uint
     const struct shard_machine *machine = shard_machine_of(shard, head);
     const struct transition *transition =
         &machine->machine->transitions[transition_all - machine->transitions_first];
-    struct pawl_step *step = &shard->step;
 
     if ((transition->flags & TRANSITION_PLAIN) == 0) {
         for (uint32_t at = first; at != GROUP_END; at = shard->batch.next[at]) {
@@ -294,12 +293,7 @@ static void run_group(struct shard *shard, const struct pawl_event *events, uint
         }
         return;
     }
-    step->machine = machine->machine;
-    step->transition = transition;
-    step->source = source;
-    /* relaxed, both: the monitor only needs to see them some time. */
-    store_relaxed(&shard->busy_where, (uint32_t)head_machine(head) << 24 | head_state(head));
-    store_relaxed(&shard->busy_event, transition->event);
+    enter_group(shard, machine, transition, source);
     run_plain_group(shard, events, source, machine, transition, first);
     store_relaxed(&shard->busy_task, 0); /* relaxed: as above */
 }

@@ -23,21 +23,23 @@ void pawl__deferral_destroy(struct shard *shard, uint32_t deferral)
 
 uint32_t pawl__deferral_count(const struct shard *shard, const struct slot *slot)
 {
-    return slot->deferred == 0 ? 0 : at(shard, slot->deferred)->count;
+    return slot_deferred(slot) == 0 ? 0 : at(shard, slot_deferred(slot))->count;
 }
 
 void pawl__deferral_append(struct shard *shard, struct slot *slot, uint32_t deferral)
 {
     struct deferral *newest = at(shard, deferral);
 
-    newest->count = (uint16_t)(pawl__deferral_count(shard, slot) + 1);
-    if (slot->deferred == 0) {
+    newest->count = pawl__deferral_count(shard, slot) + 1;
+    if (slot_deferred(slot) == 0) {
         newest->next = deferral;
     } else {
-        newest->next = at(shard, slot->deferred)->next;
-        at(shard, slot->deferred)->next = deferral;
+        struct deferral *last = at(shard, slot_deferred(slot));
+
+        newest->next = last->next;
+        last->next = deferral;
     }
-    slot->deferred = deferral;
+    slot_set_deferred(slot, deferral);
 }
 
 /* Takes the oldest out of the ring that *newest names; there is one. */
@@ -71,11 +73,11 @@ void pawl__deferral_recall(struct shard *shard, uint32_t slot_index)
     struct slot *slot = table_slot(&shard->table, slot_index);
     bool again = true;
 
-    while (again && slot->deferred != 0) {
+    while (again && slot_deferred(slot) != 0) {
         const struct pawl_task task = shard_task(shard, slot, slot_index);
-        uint32_t ring = slot->deferred;
+        uint32_t ring = slot_deferred(slot);
 
-        slot->deferred = 0;
+        slot_set_deferred(slot, 0);
         again = false;
         while (ring != 0 && !again) {
             const uint32_t oldest = take_oldest(shard, &ring);
@@ -109,8 +111,11 @@ void pawl__deferral_recall(struct shard *shard, uint32_t slot_index)
 
 void pawl__deferral_end(struct shard *shard, struct slot *slot, struct pawl_task task, int error)
 {
-    while (slot->deferred != 0) {
-        const uint32_t oldest = take_oldest(shard, &slot->deferred);
+    uint32_t ring = slot_deferred(slot);
+
+    slot_set_deferred(slot, 0);
+    while (ring != 0) {
+        const uint32_t oldest = take_oldest(shard, &ring);
         const struct deferral lost = *at(shard, oldest);
 
         slab_free(&shard->deferrals, oldest);

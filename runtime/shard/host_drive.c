@@ -7,14 +7,20 @@
 
 #include "shard/runtime.h"
 
-int pawl_turn(struct pawl_runtime *runtime, unsigned number)
+/*
+ * One call at a time is inside a shard; pause and stop wait for it to come out:
+ *
+ *      turn                                 pause, stop
+ *      turning = 1                          mode = PAUSED or STOPPED
+ *      full fence                           full fence
+ *      mode still RUNNING? else out         turning == 0? else wait
+ *
+ * One of the two sees the other's store, as with park and wake (host/park.h).
+ */
+static int turn(struct shard *shard)
 {
-    struct shard *shard;
     uint32_t mode, handled;
 
-    if (number >= runtime->shard_count || !runtime->host_driven)
-        return -EINVAL;
-    shard = runtime->shards[number];
     mode = load_acquire(&shard->mode);
     store_release(&shard->acknowledged, mode);
     if (mode == SHARD_PAUSED)
@@ -31,6 +37,21 @@ int pawl_turn(struct pawl_runtime *runtime, unsigned number)
     if (handled == 0 && reclaim_pending(&shard->table.reclaim) > 0)
         reclaim_synchronize(&shard->table.reclaim);
     return (int)handled;
+}
+
+int pawl_turn(struct pawl_runtime *runtime, unsigned number)
+{
+    struct shard *shard;
+    int handled;
+
+    if (number >= runtime->shard_count || !runtime->host_driven)
+        return -EINVAL;
+    shard = runtime->shards[number];
+    store_release(&shard->turning, 1);
+    fence_seq_cst();
+    handled = turn(shard);
+    store_release(&shard->turning, 0);
+    return handled;
 }
 
 int pawl_shard_wait_fd(struct pawl_runtime *runtime, unsigned number)
@@ -50,16 +71,17 @@ int pawl_shard_wait_prepare(struct pawl_runtime *runtime, unsigned number)
     shard = runtime->shards[number];
     shard->waited = true;
     pawl__park_prepare(&shard->park);
-    if (pawl__shard_has_work(shard)) {
+    /* A paused shard does nothing until the mode changes, which wakes. */
+    if (load_acquire(&shard->mode) == SHARD_PAUSED &&
+        load_relaxed(&shard->acknowledged) == SHARD_PAUSED)
+        return 1;
+    timeout_ns = pawl__shard_timeout_ns(shard);
+    if (timeout_ns == 0 || pawl__shard_has_work(shard)) {
         pawl__park_cancel(&shard->park);
         return 0;
     }
-    timeout_ns = shard->clock->is_virtual ? UINT64_MAX : pawl__shard_timeout_ns(shard);
-    if (timeout_ns == 0) {
-        pawl__park_cancel(&shard->park);
-        return 0;
-    }
-    pawl__park_deadline(&shard->park, timeout_ns);
+    /* Nobody tells when a virtual time comes. */
+    pawl__park_deadline(&shard->park, shard->clock->is_virtual ? UINT64_MAX : timeout_ns);
     return 1;
 }
 

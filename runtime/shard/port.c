@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "base/bits.h"
+#include "host/barrier.h"
 #include "shard/create.h"
 #include "shard/registry.h"
 #include "shard/runtime.h"
@@ -81,19 +82,38 @@ static void flush(struct pawl_port *port, uint32_t touched)
     }
 }
 
-/* Posting is possible at all. relaxed: `closing` is this thread's own. */
-static bool is_open(const struct pawl_port *port)
+/*
+ * Every post lies between these two. begin: whether posting is allowed at all; then it stays so until end
+ * (shard/registry.h). relaxed: the barrier and the release of end order what matters.
+ */
+static bool post_begin(struct pawl_port *port)
 {
-    return load_acquire(&port->registry->admits) != 0 && load_relaxed(&port->closing) == 0;
+    const struct port_registry *registry = port->registry;
+
+    store_relaxed(&port->posting, 1);
+    barrier_light(registry->asymmetric);
+    if (likely(load_relaxed(&registry->admits) != 0 && load_relaxed(&port->closing) == 0))
+        return true;
+    store_release(&port->posting, 0);
+    return false;
+}
+
+static void post_end(struct pawl_port *port)
+{
+    store_release(&port->posting, 0);
 }
 
 /* Any event, the runtime's own included; it has been checked. */
 static int post_one(struct pawl_port *port, const struct pawl_event *event)
 {
     uint32_t touched = 0;
-    const bool done = put(port, event, &touched);
+    bool done;
 
+    if (!post_begin(port))
+        return -EBUSY;
+    done = put(port, event, &touched);
     flush(port, touched);
+    post_end(port);
     return done ? 0 : -EAGAIN;
 }
 
@@ -103,7 +123,7 @@ int pawl_port_post(struct pawl_port *port, const struct pawl_event *events, size
     size_t done = 0;
     int error = -EAGAIN;
 
-    if (unlikely(!is_open(port)))
+    if (unlikely(!post_begin(port)))
         return -EBUSY;
     if (count > INT32_MAX)
         count = INT32_MAX;
@@ -116,6 +136,7 @@ int pawl_port_post(struct pawl_port *port, const struct pawl_event *events, size
             break;
     }
     flush(port, touched);
+    post_end(port);
     return done > 0 || count == 0 ? (int)done : error;
 }
 
@@ -126,8 +147,6 @@ int pawl_port_create(struct pawl_port *port, const struct pawl_task_spec *spec, 
     uint32_t home;
     int error;
 
-    if (!is_open(port))
-        return -EBUSY;
     error =
         pawl__create_check(registry->machines, registry->machine_count, port->shard_count, spec);
     if (error != 0)
@@ -155,8 +174,6 @@ int pawl__port_cancel(struct pawl_port *port, struct pawl_task task, uint32_t ta
         .tag = tag,
     };
 
-    if (!is_open(port))
-        return -EBUSY;
     if (id_shard(task) >= port->shard_count || id_slot(task) == 0)
         return -EINVAL;
     return post_one(port, &event);
@@ -250,27 +267,14 @@ static bool can_free(struct pawl_port *port)
     return pawl__port_is_left(port);
 }
 
-/* After stop nobody else looks at the rings: what was posted too late is reported here. */
-static void take_late(struct pawl_port *port)
-{
-    struct pawl_event event;
-
-    for (uint32_t i = 0; i < port->shard_count; i++) {
-        struct shard *shard = port->registry->shards[i];
-        struct port_lane *lane = &port->lanes[i];
-
-        while (spsc_pop(&lane->control, &event, 1) == 1 || spsc_pop(&lane->events, &event, 1) == 1)
-            pawl__report_failed(shard, &event, (uint16_t)(port->index + 1), event.task, -ECANCELED);
-        outlet_flush(&lane->completions_out);
-    }
-}
-
 int pawl_port_close(struct pawl_port *port, uint64_t timeout_ns)
 {
     struct port_registry *registry = port->registry;
     const uint64_t begin = pawl_clock_monotonic.now_ns(NULL);
     uint64_t waited;
 
+    if (pawl__port_leave_early(registry, port))
+        return 0;
     if (registry->host_driven)
         timeout_ns = 0;
     if (!wait_until(port, all_arrived, timeout_ns, STOP_LOOK_NS))
@@ -281,10 +285,7 @@ int pawl_port_close(struct pawl_port *port, uint64_t timeout_ns)
     if (!wait_until(port, can_free, waited < timeout_ns ? timeout_ns - waited : 0, LEAVE_LOOK_NS))
         return registry->host_driven ? -EAGAIN : -ETIMEDOUT;
     pthread_mutex_lock(&registry->mutex);
-    if (load_acquire(&registry->stopped) != 0)
-        take_late(port);
-    pawl__port_leave(registry, port);
+    pawl__port_free(registry, port);
     pthread_mutex_unlock(&registry->mutex);
-    pawl__port_unmap(port);
     return 0;
 }

@@ -46,6 +46,7 @@ struct pawl_port {
     uint32_t reap_next;                       /* P: the lane where reaping goes on */
     uint32_t any_next;                        /* P: the next shard for PAWL_ANY_SHARD */
     struct pawl_port *next_dead;              /* R: hidden ports whose thread has ended */
+    _Atomic uint32_t posting;                 /* P: a post is under way (shard/registry.h) */
 
     _Alignas(SPSC_LINE) _Atomic uint32_t closing; /* P: once */
     _Atomic uint32_t left;                        /* A: shards that have left */

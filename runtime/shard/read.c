@@ -63,16 +63,17 @@ static int try_read(const struct pawl_runtime *runtime, const struct shard *shar
                     const struct slot *slot, uint32_t index, uint32_t generation,
                     struct pawl_view *view)
 {
-    const uint64_t head = load_acquire(&slot->head); /* h1: pairs with (E) */
+    const uint32_t life = load_acquire(&slot->generation); /* (R) */
+    const uint64_t head = load_acquire(&slot->head);       /* h1: pairs with (E) */
     uint32_t key, since, now;
 
     if ((head_version(head) & 1) != 0)
         return -EAGAIN;
     if ((head_flags(head) & SLOT_ALIVE) == 0)
         return -ESTALE;
-    view->task = id_make(shard->number, load_acquire(&slot->generation), index); /* (R) */
-    if (generation != 0 && id_generation(view->task) != generation)
+    if (generation != 0 && life != generation)
         return -ESTALE;
+    view->task = id_make(shard->number, life, index);
     view->machine = head_machine(head);
     view->state = head_state(head);
     view->version = head_version(head) >> 1;
@@ -82,6 +83,9 @@ static int try_read(const struct pawl_runtime *runtime, const struct shard *shar
     key = load_acquire(&slot->key); /* (R) */
     view->key_size = key == 0 ? 0 : (uint32_t)index_key(&shard->table.keys, key, view->key);
     if (!read_context(shard, slot, view))
+        return -EAGAIN;
+    /* Another life of the slot may have come to the same head; never to the same generation. */
+    if (load_acquire(&slot->generation) != life) /* (R) */
         return -EAGAIN;
     return load_relaxed(&slot->head) == head ? 0 : -EAGAIN; /* h2 */
 }

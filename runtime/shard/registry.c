@@ -2,12 +2,17 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/bits.h"
+#include "host/barrier.h"
 #include "host/pages.h"
+
+#define POSTING_LOOK_NS 20000
 
 int pawl__ports_init(struct port_registry *registry)
 {
+    registry->asymmetric = pawl__barrier_register();
     return -pthread_mutex_init(&registry->mutex, NULL);
 }
 
@@ -69,7 +74,7 @@ static struct pawl_port *port_map(struct port_registry *registry, uint32_t capac
     return port;
 }
 
-void pawl__port_unmap(struct pawl_port *port)
+static void port_unmap(struct pawl_port *port)
 {
     struct pages_stats pages = {0};
 
@@ -111,7 +116,7 @@ static int enter(struct port_registry *registry, struct pawl_port *port)
 }
 
 /* Mutex held. */
-void pawl__port_leave(struct port_registry *registry, struct pawl_port *port)
+static void leave(struct port_registry *registry, struct pawl_port *port)
 {
     struct port_entry *entry = &registry->entries[port->index];
 
@@ -134,11 +139,54 @@ int pawl__port_create(struct port_registry *registry, uint32_t capacity, uint32_
     if (error == 0)
         error = enter(registry, made);
     if (error != 0) {
-        pawl__port_unmap(made);
+        port_unmap(made);
         return error;
     }
     *port = made;
     return 0;
+}
+
+/* Every shard has left it. Mutex held. */
+void pawl__port_free(struct port_registry *registry, struct pawl_port *port)
+{
+    leave(registry, port);
+    port_unmap(port);
+}
+
+bool pawl__port_leave_early(struct port_registry *registry, struct pawl_port *port)
+{
+    bool early;
+
+    pthread_mutex_lock(&registry->mutex);
+    early = !registry->started;
+    if (early)
+        pawl__port_free(registry, port);
+    pthread_mutex_unlock(&registry->mutex);
+    return early;
+}
+
+void pawl__ports_set_started(struct port_registry *registry)
+{
+    pthread_mutex_lock(&registry->mutex);
+    registry->started = true;
+    pthread_mutex_unlock(&registry->mutex);
+}
+
+void pawl__ports_refuse(struct port_registry *registry)
+{
+    const struct timespec moment = {.tv_nsec = POSTING_LOOK_NS};
+
+    store_release(&registry->admits, 0);
+    pawl__barrier_heavy(registry->asymmetric);
+    pthread_mutex_lock(&registry->mutex);
+    for (uint32_t i = 0; i < load_relaxed(&registry->top); i++) { /* relaxed: mutex held */
+        const struct port_entry *entry = &registry->entries[i];
+
+        while ((load_relaxed(&entry->life) & 1) != 0 &&
+               load_acquire(&load_relaxed(&entry->port)->posting) != 0)
+            nanosleep(&moment, NULL); /* its thread has lost its core in the middle of a post */
+    }
+    pthread_mutex_unlock(&registry->mutex);
 }
 
 /* A shard that sleeps would not notice that a port is closing. */
@@ -181,8 +229,7 @@ void pawl__ports_reap(struct port_registry *registry)
             continue;
         }
         *link = port->next_dead;
-        pawl__port_leave(registry, port);
-        pawl__port_unmap(port);
+        pawl__port_free(registry, port);
     }
     pthread_mutex_unlock(&registry->mutex);
 }
@@ -199,8 +246,7 @@ void pawl__ports_free_hidden(struct port_registry *registry)
 
         if ((load_relaxed(&entry->life) & 1) != 0) {
             CHECK(port->hidden);
-            pawl__port_leave(registry, port);
-            pawl__port_unmap(port);
+            pawl__port_free(registry, port);
         }
     }
 }

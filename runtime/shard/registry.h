@@ -12,6 +12,16 @@
  *   life + 1, frees the port                  does not touch the port in this life again
  *
  *   K1 -> K2: the last events were published before. K3 -> K4: the shard's last access is over.
+ *   Admission is closed by drain and stop. A producer that found it open may still be posting:
+ *
+ *   producer                                closer of admission
+ *   posting = 1                             admits = 0
+ *   light barrier                           heavy barrier                    (host/barrier.h)
+ *   admits still 1? else give up            wait until posting == 0 (acquire) in every port
+ *   push; posting = 0 (release)
+ *
+ *   So what is accepted at all is in the rings when the closer goes on.
+ *
  *   The entry itself: life odd (release) E1 -> the scan loads life (acquire) E2: the port is whole.
  */
 #ifndef PAWL_SHARD_REGISTRY_H
@@ -31,7 +41,9 @@ struct port_registry {
     uint32_t machine_count;
     uint64_t key_seed;
     bool host_driven;
+    bool asymmetric;          /* of the barriers */
     _Atomic uint32_t admits;  /* M: posting is allowed */
+    bool started;             /* R: a shard may have seen ports */
     _Atomic uint32_t stopped; /* M: no shard will be turned any more */
     _Atomic uint32_t top;     /* R writes, any reads: entries ever used */
     uint32_t open;            /* R: ports that the host has not closed */
@@ -55,11 +67,18 @@ void pawl__port_abandon(struct pawl_port *port);
 /* Frees abandoned ports that every shard has left (all of them, once stopped). */
 void pawl__ports_reap(struct port_registry *registry);
 
-/* For whoever closes a port: tell sleeping shards, see whether all have left, take it out (mutex held),
- * free it. */
+/* Closes admission: afterwards every event that was or will be accepted is in its ring. */
+void pawl__ports_refuse(struct port_registry *registry);
+
+/* Shards are about to be turned for the first time. */
+void pawl__ports_set_started(struct port_registry *registry);
+
+/* For whoever closes a port: tell sleeping shards, see whether all have left, and free it (mutex held). */
 void pawl__ports_wake_shards(const struct port_registry *registry);
 bool pawl__port_is_left(const struct pawl_port *port);
-void pawl__port_leave(struct port_registry *registry, struct pawl_port *port);
-void pawl__port_unmap(struct pawl_port *port);
+void pawl__port_free(struct port_registry *registry, struct pawl_port *port);
+
+/* Frees a port that no shard can have seen, because none was ever turned; false: they may have. */
+bool pawl__port_leave_early(struct port_registry *registry, struct pawl_port *port);
 
 #endif /* PAWL_SHARD_REGISTRY_H */

@@ -24,6 +24,7 @@ enum runtime_stage {
 struct shard_watch {
     uint64_t turns;
     uint64_t task;
+    uint32_t steps;
     uint64_t since_ns; /* when it was first seen like this */
     bool reported;
 };

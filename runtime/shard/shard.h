@@ -49,9 +49,9 @@ struct chunk_cache {
 /* An event that a task has put aside; an object of shard.deferrals. */
 struct deferral {
     struct pawl_event event;
-    uint32_t next; /* towards the newest; the newest's is the oldest */
+    uint32_t next;  /* towards the newest; the newest's is the oldest */
+    uint32_t count; /* in the newest: how many there are */
     uint16_t source;
-    uint16_t count; /* in the newest: how many there are */
 };
 
 /* What a machine is to this shard. */
@@ -152,12 +152,14 @@ struct shard {
     struct pawl_step step;
     struct pawl_counters count; /* S: kept plainly, published once a turn */
     uint64_t idle_since_ns;     /* when the shard last had work; 0: it has */
+    bool house_more;            /* memory is left to be given back */
     bool waited;                /* host-driven: the descriptor was waited on since the last turn */
 
     /* Read by others. */
     _Alignas(2 * CACHE_LINE) _Atomic uint64_t published[COUNTERS_COUNT]; /* S */
     _Atomic uint64_t busy_task;  /* S: the id whose step runs, for the monitor */
     _Atomic uint32_t busy_where; /* S: machine:8 | 0 | state:16 */
+    _Atomic uint32_t busy_steps; /* S: grows between two steps of one task */
     _Atomic uint32_t busy_event; /* S: its code; the turn's number is published[0] */
     /* For telling that nothing is under way (watch/drain.h): */
     _Atomic uint64_t routed; /* S: events sent to any shard from inside, ever */
@@ -166,6 +168,7 @@ struct shard {
     /* Written by others. */
     _Alignas(2 * CACHE_LINE) struct park park;
     _Atomic uint32_t mode;          /* M: enum shard_mode */
+    _Atomic uint32_t turning;       /* S: host-driven: a thread is inside a turn */
     _Atomic uint32_t acknowledged;  /* S: the mode it has seen */
     _Atomic uint32_t inlets_count;  /* A: claimed by a sender's first event */
     _Atomic(struct link *) *inlets; /* A: shard_count of them, in order of arrival */

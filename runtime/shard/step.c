@@ -41,10 +41,11 @@ static void step_begin(struct shard *shard, uint32_t slot_index, const struct pa
     step->external = false;
     words_load(step->context, table_context(&shard->table, slot, machine->context_size),
                machine->context_words);
-    /* relaxed, all three: the monitor only needs to see them some time (watch/monitor.c). */
+    /* relaxed, all four: the monitor only needs to see them some time (watch/monitor.c). */
     store_relaxed(&shard->busy_where,
                   (uint32_t)head_machine(load_relaxed(&slot->head)) << 24 | state);
     store_relaxed(&shard->busy_event, event->code);
+    store_relaxed(&shard->busy_steps, load_relaxed(&shard->busy_steps) + 1);
     store_relaxed(&shard->busy_task, shard_task(shard, slot, slot_index).id);
 }
 
@@ -273,7 +274,8 @@ static void commit_slot(struct shard *shard)
     if (step->external)
         store_release(&slot->since, shard->since);
     slot->history = step->history;
-    slot_write_end(slot, head, SLOT_ALIVE, step->state);
+    /* A task that ends is never seen alive in its last state. */
+    slot_write_end(slot, head, (step->staged & STAGED_FINISH) != 0 ? 0 : SLOT_ALIVE, step->state);
 }
 
 /* The task's last effects are out; now it goes. */
@@ -310,6 +312,7 @@ static enum verdict step_commit(struct shard *shard, struct pawl_task task)
     for (uint32_t i = 0; i < step->posts_count; i++)
         pawl__exchange_route(shard, &step->posts[i]);
     shard->count.posted += step->posts_count;
+    shard->count.deferred += step->kept_count;
     shard->count.transitions += step->transitions;
     if (step->timer_node != 0)
         pawl__timer_drop(shard, step->timer_node);
@@ -334,17 +337,31 @@ static enum verdict step_end(struct shard *shard)
     return step_commit(shard, task);
 }
 
+static void handle_cancel(struct pawl_step *step, const struct pawl_event *event)
+{
+    const struct pawl_machine *machine = step->machine;
+    struct pawl_event delivered = *event;
+
+    if (machine->cancel_event == UINT16_MAX) {
+        take(step, &machine->transitions[machine->states[step->state].cancel], event);
+        return;
+    }
+    delivered.code = machine->cancel_event;
+    handle(step, &delivered, false);
+}
+
 enum verdict pawl__step(struct shard *shard, uint32_t slot_index, const struct pawl_event *event,
                         uint16_t source)
 {
     struct pawl_step *step = &shard->step;
 
     step_begin(shard, slot_index, event, source);
-    if (unlikely(event->code >= step->machine->events_count)) {
+    if (event->code == PAWL_CODE_CANCEL)
+        handle_cancel(step, event);
+    else if (likely(event->code < step->machine->events_count))
+        handle(step, event, false);
+    else
         pawl__step_fail(step, -EINVAL);
-        return step_end(shard);
-    }
-    handle(step, event, false);
     handle_raised(step);
     return step_end(shard);
 }
@@ -369,19 +386,6 @@ enum verdict pawl__step_finish_plain(struct shard *shard, uint32_t slot_index,
     return step_end(shard);
 }
 
-enum verdict pawl__step_cancel(struct shard *shard, uint32_t slot_index,
-                               const struct pawl_event *event, uint16_t source)
-{
-    struct pawl_step *step = &shard->step;
-    const struct transition *transition;
-
-    step_begin(shard, slot_index, event, source);
-    transition = &step->machine->transitions[step->machine->states[step->state].cancel];
-    take(step, transition, event);
-    handle_raised(step);
-    return step_end(shard);
-}
-
 enum verdict pawl__step_create(struct shard *shard, uint32_t slot_index,
                                const struct pawl_event *event, uint16_t source)
 {
@@ -401,7 +405,11 @@ enum verdict pawl__step_create(struct shard *shard, uint32_t slot_index,
     if ((step->staged & STAGED_ERROR) == 0)
         shard->count.created++;
     verdict = step_end(shard);
-    if (verdict == VERDICT_REFUSED)
+    if (verdict == VERDICT_CHANGED && slot_deferred(slot) != 0) {
+        pawl__deferral_recall(shard, slot_index); /* what came before this step */
+    } else if (verdict == VERDICT_REFUSED) {
+        pawl__deferral_end(shard, slot, event->task, -ESTALE);
         pawl__table_release(&shard->table, slot_index, context_size);
+    }
     return verdict;
 }

@@ -76,14 +76,11 @@ enum verdict {
 
 /*
  * pawl__step - one event at a live task, without recall of deferred events. The event is consumed:
- * completed, reported or kept.
+ * completed, reported or kept. A cancel delivers the machine's cancel event, or runs the exit actions of
+ * all active states and ends the task.
  */
 enum verdict pawl__step(struct shard *shard, uint32_t slot_index, const struct pawl_event *event,
                         uint16_t source);
-
-/* Runs the exit actions of all active states and ends the task. */
-enum verdict pawl__step_cancel(struct shard *shard, uint32_t slot_index,
-                               const struct pawl_event *event, uint16_t source);
 
 /* The first step of a reserved task: entry actions of the initial state. When it cannot be made the
  * reservation is given up. */

@@ -37,9 +37,10 @@ static uint32_t take_local(struct shard *shard, struct fifo *fifo)
         uint32_t run = left < BATCH_MAX ? left : BATCH_MAX;
         const struct cell *cells = fifo_peek(fifo, &run);
 
+        /* What is being handled is not in flight: the events that it leads to take its place. */
+        shard->inflight -= run;
         pawl__batch(shard, (const struct pawl_event *)(const void *)cells, run, 0);
         fifo_release(fifo, run);
-        shard->inflight -= run;
         left -= run;
         taken += run;
     }
@@ -74,12 +75,14 @@ static void publish(struct shard *shard)
         store_relaxed(&shard->published[i], counters[i]);
 }
 
-/* What a busy shard need not do every turn. */
+/* Gives memory back and moves a growing index along, by a bounded amount; there may be more to do. */
 static void keep_house(struct shard *shard)
 {
-    pawl__table_work(&shard->table);
-    slab_trim(&shard->timer_nodes);
-    slab_trim(&shard->deferrals);
+    bool more = pawl__table_work(&shard->table);
+
+    more |= slab_trim(&shard->timer_nodes);
+    more |= slab_trim(&shard->deferrals);
+    shard->house_more = more;
     shard->count.memory_bytes = pawl__table_bytes(&shard->table) + slab_bytes(&shard->timer_nodes) +
                                 slab_bytes(&shard->deferrals) + arena_bytes(&shard->arena) +
                                 load_relaxed(&shard->pages.reserved); /* relaxed: our own */
@@ -116,13 +119,14 @@ int pawl__turn_create(struct shard *shard, const struct pawl_task_spec *spec,
     begin(shard);
     error = pawl__create_direct(shard, spec, task);
     end(shard);
+    park_wake(&shard->park); /* who waits for the shard may have to wait less long now */
     return error;
 }
 
 bool pawl__shard_has_work(struct shard *shard)
 {
     /* With work inside the host turns on; a thread looks at its backlogs from time to time. */
-    return load_acquire(&shard->mode) != load_relaxed(&shard->acknowledged) ||
+    return load_acquire(&shard->mode) != load_relaxed(&shard->acknowledged) || shard->house_more ||
            fifo_count(&shard->local) > 0 || fifo_count(&shard->local_control) > 0 ||
            pawl__exchange_has_work(shard) || pawl__ports_have_work(shard);
 }

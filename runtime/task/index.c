@@ -1,6 +1,6 @@
 /*
- * index.c - see index.h, which also argues why readers are right. Here, in order: cells and
- * records, searching, arrays and growth, the owner's calls.
+ * index.c - see index.h, which also argues why readers are right. Here, in order: searching, cells,
+ * arrays and growth, the owner's calls.
  */
 #include "task/index.h"
 
@@ -15,51 +15,21 @@
 #define CLEAN_STEP  64u               /* tombstones one removal turns back into empty cells */
 #define FIND_GROUP  32u               /* keys whose cells are fetched together */
 
-#define WORD_EMPTY   UINT64_C(0)
-#define WORD_TOMB    UINT64_C(1)
-#define LENGTH_SHIFT 54
-#define LENGTH_MASK  (UINT64_C(127) << LENGTH_SHIFT)
-
-_Static_assert(ID_SLOT_BITS == 32 && ID_SLOT_BITS + ID_GENERATION_BITS == LENGTH_SHIFT,
-               "a word is slot, generation, length");
-_Static_assert(KEY_SIZE_MAX < 128, "a length has 7 bits");
-
-/*
- * Records. Written by release stores and read by acquire loads: (X7) and (X8). The stamp is 0 while
- * a record is void or being written; otherwise serial << 7 | length, the serial new for each record
- * made, so that who reads the same stamp before and after the bytes has the bytes of one key. A
- * cell's word alone cannot tell, for an old array that was already replaced is marked no more. The
- * slot is where the slab links free records: no reader may use it.
- */
-
-struct record_short {
-    _Atomic uint64_t key;
-    _Atomic uint32_t slot;
-    _Atomic uint32_t stamp;
-};
-
-struct record_long {
-    _Atomic uint32_t slot;
-    _Atomic uint32_t stamp;
-    _Atomic uint64_t words[KEY_SIZE_MAX / 8]; /* zero-padded up to the key's last word */
-};
-
-#define STAMP_LENGTH UINT32_C(127)
+#define WORD_EMPTY UINT64_C(0)
+#define WORD_TOMB  UINT64_C(1)
 
 /* A key that is looked for, in the forms in which it is compared. */
 struct needle {
     uint64_t hash;
-    uint64_t key;         /* the cell's key; without the record of a long one */
-    uint64_t length_bits; /* as in a cell's word */
-    uint32_t length;
+    uint64_t key;                     /* the cell's key; without the record of a long one */
+    uint64_t length_bits;             /* as in a cell's word */
     uint32_t words_count;             /* 0 for a short key */
-    uint64_t words[KEY_SIZE_MAX / 8]; /* of a long key */
+    uint64_t words[RECORD_KEY_WORDS]; /* of a long key */
 };
 
 static void needle_set(struct needle *needle, uint64_t seed, const void *key, size_t length)
 {
-    needle->length = (uint32_t)length;
-    needle->length_bits = (uint64_t)length << LENGTH_SHIFT;
+    needle->length_bits = stamp_make(0, 0, length);
     if (length <= 8) {
         needle->key = index_pad(key, length);
         needle->hash = index_hash_word(seed, needle->key, length);
@@ -73,103 +43,9 @@ static void needle_set(struct needle *needle, uint64_t seed, const void *key, si
     memcpy(needle->words, key, length);
 }
 
-static inline uint64_t word_of(uint32_t slot, uint32_t generation, uint64_t length_bits)
-{
-    return slot | (uint64_t)generation << ID_SLOT_BITS | length_bits;
-}
-
-static inline uint32_t word_slot(uint64_t word)
-{
-    return (uint32_t)word;
-}
-
-static inline uint32_t word_generation(uint64_t word)
-{
-    return (uint32_t)(word >> ID_SLOT_BITS) & GENERATION_MAX;
-}
-
 static inline bool word_is_live(uint64_t word)
 {
-    return (word & LENGTH_MASK) != 0;
-}
-
-/* The number may be anything: a reader may hold the key of one cell and the length of another. */
-static bool record_holds(const struct index *index, uint32_t number, const struct needle *needle)
-{
-    const struct record_long *record = slab_peek(&index->records[1], number);
-
-    if (record == NULL)
-        return false;
-
-    const uint32_t stamp = load_acquire(&record->stamp);
-
-    if ((stamp & STAMP_LENGTH) != needle->length)
-        return false;
-    for (uint32_t at = 0; at < needle->words_count; at++)
-        if (load_acquire(&record->words[at]) != needle->words[at]) /* (X8) pairs with (X7) */
-            return false;
-    return load_relaxed(&record->stamp) == stamp; /* relaxed: behind the acquires above */
-}
-
-static uint32_t record_create(struct index *index, const struct needle *needle, uint32_t slot)
-{
-    const unsigned class = needle->words_count != 0;
-    const uint32_t number = slab_alloc(&index->records[class]);
-    const uint32_t stamp = ++index->serial << 7 | needle->length;
-
-    if (number == 0)
-        return 0;
-    if (class == 0) {
-        struct record_short *record = slab_at(&index->records[0], number);
-
-        store_release(&record->key, needle->key); /* (X7) pairs with (X8) */
-        store_relaxed(&record->slot, slot);       /* relaxed: the owner's alone */
-        store_release(&record->stamp, stamp);
-    } else {
-        struct record_long *record = slab_at(&index->records[1], number);
-
-        for (uint32_t at = 0; at < needle->words_count; at++)
-            store_release(&record->words[at], needle->words[at]); /* (X7) pairs with (X8) */
-        store_relaxed(&record->slot, slot);
-        store_release(&record->stamp, stamp);
-    }
-    return number << 1 | class;
-}
-
-static void record_destroy(struct index *index, uint32_t record)
-{
-    const unsigned class = record & 1;
-    void *place = slab_at(&index->records[class], record >> 1);
-
-    if (class == 0)
-        store_release(&((struct record_short *)place)->stamp, 0);
-    else
-        store_release(&((struct record_long *)place)->stamp, 0);
-    slab_free(&index->records[class], record >> 1);
-}
-
-size_t pawl__index_key(const struct index *index, uint32_t record, void *buffer64)
-{
-    const unsigned class = record & 1;
-    void *place = slab_peek(&index->records[class], record >> 1);
-    uint64_t words[KEY_SIZE_MAX / 8];
-
-    if (place == NULL)
-        return 0;
-
-    _Atomic uint32_t *stamp =
-        class == 0 ? &((struct record_short *)place)->stamp : &((struct record_long *)place)->stamp;
-    _Atomic uint64_t *source =
-        class == 0 ? &((struct record_short *)place)->key : ((struct record_long *)place)->words;
-    const uint32_t before = load_acquire(stamp);
-    const uint32_t length = before & STAMP_LENGTH;
-
-    for (uint32_t at = 0; at < (length + 7) / 8; at++)
-        words[at] = load_acquire(&source[at]); /* (X8) pairs with (X7) */
-    if (load_relaxed(stamp) != before)         /* relaxed: behind the acquires above */
-        return 0;
-    memcpy(buffer64, words, length);
-    return length;
+    return stamp_length(word) != 0;
 }
 
 /* Searching */
@@ -194,7 +70,7 @@ static inline struct index_cell *table_search(const struct index *index,
         for (;;) {
             if (seen == WORD_EMPTY)
                 return NULL;
-            if ((seen & LENGTH_MASK) != needle->length_bits)
+            if ((seen & STAMP_LENGTH_MASK) != needle->length_bits)
                 break; /* also a tombstone */
 
             const uint64_t key = load_acquire(&cell->key); /* (X8) pairs with (X7) */
@@ -203,7 +79,8 @@ static inline struct index_cell *table_search(const struct index *index,
                 if (key != needle->key)
                     break;
             } else if ((key ^ needle->key) >> 32 != 0 ||
-                       !record_holds(index, (uint32_t)key, needle)) {
+                       !record_holds(&index->records, (uint32_t)key, seen, needle->words,
+                                     needle->words_count)) {
                 break;
             }
             /* (X9) relaxed: the acquires above keep it behind what it confirms. */
@@ -227,8 +104,8 @@ static inline bool find_needle(const struct index *index, const struct index_tab
     if (table_search(index, table, needle, &word) == NULL &&
         (likely(old == NULL) || table_search(index, old, needle, &word) == NULL))
         return false;
-    *slot = word_slot(word);
-    *generation = word_generation(word);
+    *slot = stamp_slot(word);
+    *generation = stamp_generation(word);
     return true;
 }
 
@@ -414,12 +291,12 @@ static bool growth_start(struct index *index, uint64_t cells)
 
 static uint64_t cell_hash(const struct index *index, uint64_t key, uint64_t word)
 {
-    const size_t length = (size_t)(word >> LENGTH_SHIFT);
+    const size_t length = stamp_length(word);
     unsigned char bytes[KEY_SIZE_MAX];
 
     if (length <= 8)
         return index_hash_word(index->seed, key, length);
-    pawl__index_key(index, (uint32_t)key << 1 | 1, bytes);
+    pawl__record_key(&index->records, record_number(RECORD_LONG, (uint32_t)key), bytes);
     return index_hash(index->seed, bytes, length);
 }
 
@@ -493,43 +370,25 @@ static bool shrink_start(struct index *index)
 int pawl__index_init(struct index *index, struct reclaim *reclaim, uint64_t seed, uint64_t keys_max,
                      bool huge)
 {
-    if (keys_max == 0 || keys_max > INDEX_KEYS_MAX)
-        return -EINVAL;
     memset(index, 0, sizeof *index);
     index->reclaim = reclaim;
     index->seed = seed;
     index->keys_max = keys_max;
     index->huge = huge;
 
-    const struct slab_options options_short = {.object_size = sizeof(struct record_short),
-                                               .link_offset = offsetof(struct record_short, slot),
-                                               .objects_max = (uint32_t)keys_max,
-                                               .huge = huge};
-    const struct slab_options options_long = {.object_size = sizeof(struct record_long),
-                                              .link_offset = offsetof(struct record_long, slot),
-                                              .objects_max = (uint32_t)keys_max,
-                                              .huge = huge};
-    int error = slab_init(&index->records[0], &options_short);
+    const int error = pawl__records_init(&index->records, keys_max, huge);
 
     if (error != 0)
         return error;
-    error = slab_init(&index->records[1], &options_long);
-    if (error != 0)
-        goto fini_short;
 
     struct index_table *table = table_create(index, CELLS_MIN);
 
-    error = -ENOMEM;
-    if (table == NULL)
-        goto fini_long;
+    if (table == NULL) {
+        pawl__records_fini(&index->records);
+        return -ENOMEM;
+    }
     store_release(&index->table, table); /* (X1) pairs with (X2) */
     return 0;
-
-fini_long:
-    slab_fini(&index->records[1]);
-fini_short:
-    slab_fini(&index->records[0]);
-    return error;
 }
 
 void pawl__index_fini(struct index *index)
@@ -544,8 +403,7 @@ void pawl__index_fini(struct index *index)
         table_unmap_piece(index, table_old(index), SIZE_MAX);
     table_unmap_piece(index, table, SIZE_MAX);
     store_relaxed(&index->table, NULL);
-    slab_fini(&index->records[0]);
-    slab_fini(&index->records[1]);
+    pawl__records_fini(&index->records);
 }
 
 int pawl__index_insert(struct index *index, const void *key, size_t length, uint32_t slot,
@@ -574,14 +432,15 @@ int pawl__index_insert(struct index *index, const void *key, size_t length, uint
     if (error != 0)
         return error;
 
-    const uint32_t made = record_create(index, &needle, slot);
+    const uint64_t word = stamp_make(slot, generation, length);
+    const uint32_t made = pawl__record_create(&index->records, word,
+                                              needle.words_count != 0 ? needle.words : &needle.key);
 
     if (made == 0)
         return -ENOMEM;
     if (needle.words_count != 0)
-        needle.key |= made >> 1;
-    cell_fill(table_now(index), needle.hash, needle.key,
-              word_of(slot, generation, needle.length_bits));
+        needle.key |= record_index(made);
+    cell_fill(table_now(index), needle.hash, needle.key, word);
     store_relaxed(&index->keys, load_relaxed(&index->keys) + 1);
     *record = made;
     return 0;
@@ -591,7 +450,7 @@ void pawl__index_remove(struct index *index, uint32_t record)
 {
     struct index_table *const tables[] = {table_now(index), table_old(index)};
     unsigned char bytes[KEY_SIZE_MAX];
-    const size_t length = pawl__index_key(index, record, bytes);
+    const size_t length = index_key(index, record, bytes);
     struct needle needle;
     unsigned cleared = 0;
 
@@ -607,7 +466,7 @@ void pawl__index_remove(struct index *index, uint32_t record)
         }
     }
     CHECK(cleared != 0);
-    record_destroy(index, record);
+    pawl__record_destroy(&index->records, record);
     store_relaxed(&index->keys, load_relaxed(&index->keys) - 1);
 }
 
@@ -626,11 +485,9 @@ bool pawl__index_work(struct index *index, uint32_t budget)
             index->dying = next;
     }
 
-    bool more = table_old(index) != NULL || index->dying != NULL;
+    const bool more_records = pawl__records_trim(&index->records);
 
-    for (unsigned class = 0; class < ARRAY_LEN(index->records); class ++)
-        more |= slab_trim(&index->records[class]);
-    return more;
+    return table_old(index) != NULL || index->dying != NULL || more_records;
 }
 
 /* Checking */
@@ -644,7 +501,7 @@ static bool table_is_sound(const struct index *index, const struct index_table *
         struct index_cell *cell = &table->cells[at];
         const uint64_t word = load_relaxed(&cell->word);
         const uint64_t key = load_relaxed(&cell->key);
-        const size_t length = (size_t)(word >> LENGTH_SHIFT);
+        const size_t length = stamp_length(word);
         unsigned char bytes[KEY_SIZE_MAX];
         struct needle needle;
         uint64_t found = 0;
@@ -655,7 +512,8 @@ static bool table_is_sound(const struct index *index, const struct index_table *
         live++;
         if (length <= 8)
             memcpy(bytes, &key, length);
-        else if (pawl__index_key(index, (uint32_t)key << 1 | 1, bytes) != length)
+        else if (pawl__record_key(&index->records, record_number(RECORD_LONG, (uint32_t)key),
+                                  bytes) != length)
             return false;
         needle_set(&needle, index->seed, bytes, length);
         if (table_search(index, table, &needle, &found) != cell || found != word)
@@ -669,8 +527,7 @@ bool pawl__index_validate(const struct index *index)
     const struct index_table *old = table_old(index);
     const uint64_t keys = load_relaxed(&index->keys);
 
-    if (keys != slab_live(&index->records[0]) + slab_live(&index->records[1]) ||
-        !slab_validate(&index->records[0]) || !slab_validate(&index->records[1]))
+    if (keys != records_live(&index->records) || !pawl__records_validate(&index->records))
         return false;
     if (!table_is_sound(index, table_now(index)))
         return false;

@@ -7,13 +7,12 @@
  * A cell is 16 bytes, so that a short key's look-up reads one cache line and nothing else:
  *
  *   key   length <= 8: the bytes of the key, zero-padded, as one little-endian word
- *         length  > 8: low half of the hash << 32 | number of the key's record
- *   word  slot:32 | generation:22 | length:7; 0 is an empty cell, 1 a tombstone (lengths start at 1)
+ *         length  > 8: low half of the hash << 32 | slab index of the key's record
+ *   word  slot:32 | generation:22 | length:7; 0 is an empty cell, 1 a tombstone
  *
  * A key's search begins at the cell that the highest bits of its hash name and goes on, cell
- * by cell, until it finds the key or an empty cell. Long keys are compared with their record. The
- * records (16 bytes for keys up to 8 bytes, 72 for the others) also give a task its key back, and
- * removal needs nothing but the record.
+ * by cell, until it finds the key or an empty cell. Long keys are compared with their record
+ * (record.h). Every key has one: it also gives a task its key back, and is all that removal needs.
  *
  * Growth. When live cells and tombstones fill 3/4, a second array is made: twice as large, or as
  * large, or smaller, as the live keys ask. Each insert and each index_work copies a bounded number
@@ -31,14 +30,17 @@
  *     was true when copying ended, which is later than the reader's load of `old`.
  *   - A cell is believed only if its word is the same before and after the key (and the record)
  *     were read. A cell changes hands only through the empty or tombstone state, key and record
- *     are written after that and before the new word.
+ *     are written after that and before the new word. A long key's record is stamped with its
+ *     cell's word and is checked in the same way: cells of an old array already replaced are
+ *     marked no more, and their records may serve other keys.
  *
  * Ordering:
  *   (X1) table published, release        -> (X2) find loads table, acquire: array and description.
  *   (X3) old cleared, release            -> (X4) find loads old, acquire: all copies are in place.
  *   (X5) word published, release         -> (X6) find loads word, acquire: key and record of it.
- *   (X7) key and record bytes, release   -> (X8) find loads them, acquire: who sees bytes of a later
- *        key sees, in its second look at the word (X9), that the earlier one is gone.
+ *   (X7) cell's key, release             -> (X8) find loads it, acquire: who sees a later key sees,
+ *        in its second look at the word (X9), that the earlier one is gone. For the record's bytes
+ *        (R3) and (R4) of record.h do the same.
  *
  * Which calls may overlap: insert, remove, work exclude each other (one owner); find, find_many and
  * key run with all of them, inside pawl__read_enter/exit unless they are the owner's.
@@ -61,9 +63,9 @@
 #include "base/limits.h"
 #include "host/pages.h"
 #include "host/reclaim.h"
-#include "host/slab.h"
+#include "task/record.h"
 
-#define INDEX_KEYS_MAX ((UINT32_C(1) << 31) - 2) /* a record is a number and a class bit */
+#define INDEX_KEYS_MAX RECORD_KEYS_MAX
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "short keys are read as words");
 
@@ -88,11 +90,10 @@ struct index_table {
 struct index {
     _Atomic(struct index_table *) table; /* O writes, any thread reads */
     uint64_t seed;                       /* I */
-    struct slab records[2];              /* O: by class: keys up to 8 bytes, longer ones */
+    struct records records;              /* O */
     uint64_t keys_max;                   /* I */
     _Atomic uint64_t keys;               /* O: all keys */
     uint64_t copied;                     /* O: cells of the old array already dealt with */
-    uint32_t serial;                     /* O: of the last record made */
     struct index_table *unlinked;        /* O: waits for room in the reclaim queue */
     struct index_table *dying;           /* O: past their grace period, unmapped piece by piece */
     struct reclaim *reclaim;             /* I */
@@ -119,7 +120,6 @@ void pawl__index_remove(struct index *index, uint32_t record);
 bool pawl__index_find(const struct index *index, const void *key, size_t length, uint32_t *slot,
                       uint32_t *generation);
 size_t pawl__index_find_many(const struct index *index, struct index_query *queries, size_t count);
-size_t pawl__index_key(const struct index *index, uint32_t record, void *buffer64);
 bool pawl__index_work(struct index *index, uint32_t budget);
 bool pawl__index_validate(const struct index *index);
 
@@ -146,12 +146,13 @@ static inline void index_fini(struct index *index)
 }
 
 /*
- * index_insert - binds a key to (slot, generation).
+ * index_insert - binds a key to (slot, generation). A pair may be bound only once: a slot given up
+ * needs a new generation before it is bound again.
  *
  * Thread:  owner.
- * Returns: 0 and the key's record in *record; or, with the index unchanged, -EEXIST and what the key
- *          is bound to in *slot_found and *generation_found (either may be NULL), -EINVAL for a
- *          length out of range, -ENOSPC when keys_max are held, -ENOMEM.
+ * Returns: 0 and the key's record in *record; or, with no key changed, -EEXIST and what the key is
+ *          bound to in *slot_found and *generation_found (either may be NULL), -EINVAL for a length
+ *          or generation out of range, -ENOSPC when keys_max are held, -ENOMEM.
  */
 static inline int index_insert(struct index *index, const void *key, size_t length, uint32_t slot,
                                uint32_t generation, uint32_t *record, uint32_t *slot_found,
@@ -192,12 +193,12 @@ static inline size_t index_find_many(const struct index *index, struct index_que
  *
  * Thread:  owner; or any thread that took the record from a task and checks afterwards, by the
  *          task's version, that the task still had it: the bytes may be another task's key.
- * Returns: its length; the bytes are in buffer64, of KEY_SIZE_MAX bytes. 0 for a record that is void
- *          or changed under the reader.
+ * Returns: its length; the bytes are in buffer64, of KEY_SIZE_MAX bytes. 0 for a record that is
+ *          void or changed under the reader.
  */
 static inline size_t index_key(const struct index *index, uint32_t record, void *buffer64)
 {
-    return pawl__index_key(index, record, buffer64);
+    return pawl__record_key(&index->records, record, buffer64);
 }
 
 /*
@@ -220,8 +221,7 @@ static inline uint64_t index_keys(const struct index *index)
 /* Address space of the arrays and committed memory of the records, in bytes. Any thread. */
 static inline uint64_t index_bytes(const struct index *index)
 {
-    return load_relaxed(&index->pages.reserved) + slab_bytes(&index->records[0]) +
-           slab_bytes(&index->records[1]);
+    return load_relaxed(&index->pages.reserved) + records_bytes(&index->records);
 }
 
 /* Whole-structure check for tests and debug builds; owner. */

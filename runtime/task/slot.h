@@ -26,6 +26,7 @@
  *
  *   R reads what W wrote -> the odd head before W is visible -> h2 != h1: tried again.
  *   h1 reads E -> all that was written before E is visible.
+ *   Versions begin again with each life, so the reader also reads the generation (R) first and last.
  *   A new life: generation and context are written before the head that says ALIVE (E), and the
  *   head that is not alive any more is written before the generation grows.
  *   The orders sit on the operations, not on fences, so ThreadSanitizer checks them; on x86-64 they
@@ -60,7 +61,7 @@ struct slot {
     uint16_t mark;                           /* S */
     uint16_t history;                        /* S */
     uint32_t timers;                         /* S */
-    uint32_t deferred;                       /* S */
+    _Atomic uint32_t deferred;               /* W: read by others only for whether there is any */
     _Atomic uint32_t key;                    /* W */
     uint32_t link;                           /* S */
     _Atomic uint32_t since;                  /* W */
@@ -118,6 +119,17 @@ static inline struct pawl_task id_make(uint32_t shard, uint32_t generation, uint
                               (uint64_t)generation << ID_SLOT_BITS | slot};
 }
 
+/* The newest deferred event. relaxed: only the owner follows it. */
+static inline uint32_t slot_deferred(const struct slot *slot)
+{
+    return load_relaxed(&slot->deferred);
+}
+
+static inline void slot_set_deferred(struct slot *slot, uint32_t deferral)
+{
+    store_relaxed(&slot->deferred, deferral);
+}
+
 /* The owner's own view; relaxed everywhere because only the owner writes. */
 static inline bool slot_is_live(const struct slot *slot, uint32_t generation, uint64_t head)
 {
@@ -150,8 +162,7 @@ static inline void words_load(uint64_t *to, const _Atomic uint64_t *from, size_t
 /* Unrolled where the count is known and small, so that an inline context is straight code. */
 static inline void words_store(_Atomic uint64_t *to, const uint64_t *from, size_t count)
 {
-    _Pragma("GCC unroll 4")
-    for (size_t i = 0; i < count; i++)
+    _Pragma("GCC unroll 4") for (size_t i = 0; i < count; i++)
         store_release(&to[i], from[i]); /* W */
 }
 

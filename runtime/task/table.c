@@ -133,7 +133,7 @@ uint32_t pawl__table_reserve(struct table *table, unsigned machine, uint32_t con
     }
     slot->history = 0;
     slot->timers = 0;
-    slot->deferred = 0;
+    slot_set_deferred(slot, 0);
     slot->extension = 0;
     store_release(&slot->key, 0);
     if (!context_attach(table, slot, context_size)) {
@@ -141,8 +141,8 @@ uint32_t pawl__table_reserve(struct table *table, unsigned machine, uint32_t con
         slab_free(&table->slots, index);
         return 0;
     }
-    head = head_make(head_version(head), 0, machine, 0);
-    slot_write_end(slot, head, SLOT_RESERVED, 0);
+    /* Versions count from the task's first step; the generation tells its life from earlier ones. */
+    store_release(&slot->head, head_make(0, SLOT_RESERVED, machine, 0));
     return index;
 }
 
@@ -187,13 +187,15 @@ uint64_t pawl__table_bytes(const struct table *table)
     return bytes;
 }
 
-void pawl__table_work(struct table *table)
+bool pawl__table_work(struct table *table)
 {
-    slab_trim(&table->slots);
+    bool more = slab_trim(&table->slots);
+
     for (unsigned i = 0; i < BLOCK_CLASSES; i++)
         if (table->block_class_used[i])
-            slab_trim(&table->blocks[i]);
-    index_work(&table->keys, INDEX_WORK);
+            more |= slab_trim(&table->blocks[i]);
+    more |= index_work(&table->keys, INDEX_WORK);
     reclaim_seal(&table->reclaim);
     reclaim_collect(&table->reclaim);
+    return more;
 }

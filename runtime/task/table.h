@@ -65,8 +65,9 @@ size_t pawl__table_key(const struct table *table, const struct slot *slot, void 
 /* Bytes committed for slots, blocks and keys. */
 uint64_t pawl__table_bytes(const struct table *table);
 
-/* Once a turn: gives memory back and moves a growing index along, both by a bounded amount. */
-void pawl__table_work(struct table *table);
+/* Once a turn: gives memory back and moves a growing index along, both by a bounded amount. Returns
+ * whether there is more to do that waits for nothing. */
+bool pawl__table_work(struct table *table);
 
 static inline struct slot *table_slot(const struct table *table, uint32_t index)
 {

@@ -3,12 +3,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "shard/intake.h"
 #include "watch/monitor.h"
 
 /* Slots looked at to name a task with deferred events. */
 #define DEFERRED_LOOK 1000000u
+
+/* A step that takes this long is worth naming. */
+#define STEP_LOOK_NS 2000000
 
 static uint64_t ports_waiting(const struct pawl_runtime *runtime, unsigned *shard)
 {
@@ -65,9 +69,7 @@ static bool find_deferring(const struct pawl_runtime *runtime, unsigned number,
         if (pawl_task_walk(runtime, &walk, NULL, &view, 1, DEFERRED_LOOK) != 1 ||
             pawl_task_shard(view.task) != number)
             break;
-        if (load_relaxed(
-                &table_slot(&runtime->shards[number]->table, id_slot(view.task))->deferred) !=
-            0) { /* relaxed: only whether there are any */
+        if (slot_deferred(table_slot(&runtime->shards[number]->table, id_slot(view.task))) != 0) {
             report->task = view.task;
             report->machine = view.machine;
             report->state = view.state;
@@ -101,12 +103,30 @@ static void report_deferred(const struct pawl_runtime *runtime, struct pawl_drai
              pawl_machine_state_name(machine, report->state), report->count, report->shard);
 }
 
+/* A step that is still the same after a moment; the monitor may not have called it a stall yet. */
+static bool is_in_step(const struct pawl_runtime *runtime, unsigned number, struct pawl_stall *step)
+{
+    const struct shard *shard = runtime->shards[number];
+    const struct timespec moment = {.tv_nsec = STEP_LOOK_NS};
+    /* relaxed: compared with a later look at the same words. */
+    const uint32_t steps = load_relaxed(&shard->busy_steps);
+    const uint64_t turns = load_relaxed(&shard->published[0]);
+
+    if (pawl_shard_stall(runtime, number, step) == 0)
+        return true;
+    if (!pawl__monitor_busy(runtime, number, step))
+        return false;
+    nanosleep(&moment, NULL);
+    return load_relaxed(&shard->busy_task) == step->task.id &&
+           load_relaxed(&shard->busy_steps) == steps && load_relaxed(&shard->published[0]) == turns;
+}
+
 static bool report_step(const struct pawl_runtime *runtime, struct pawl_drain_report *report)
 {
     for (unsigned i = 0; i < runtime->shard_count; i++) {
         struct pawl_stall stall;
 
-        if (pawl_shard_stall(runtime, i, &stall) != 0)
+        if (!is_in_step(runtime, i, &stall))
             continue;
         report->blocker = PAWL_BLOCKED_BY_STEP;
         report->shard = i;
@@ -158,4 +178,14 @@ void pawl__drain_report(const struct pawl_runtime *runtime, struct pawl_drain_re
         report_deferred(runtime, report);
     else
         say(report, "nothing is in the way any more");
+}
+
+void pawl__drain_report_pause(const struct pawl_runtime *runtime, struct pawl_drain_report *report)
+{
+    struct pawl_drain_report held;
+
+    pawl__drain_report(runtime, &held);
+    *report = held;
+    report->blocker = PAWL_BLOCKED_BY_PAUSE;
+    snprintf(report->text, sizeof(report->text), "the runtime is paused, and %.160s", held.text);
 }

@@ -27,4 +27,7 @@ bool pawl__drain_is_quiet(const struct pawl_runtime *runtime);
 /* Names one thing that is in the way. */
 void pawl__drain_report(const struct pawl_runtime *runtime, struct pawl_drain_report *report);
 
+/* The same for a paused runtime. */
+void pawl__drain_report_pause(const struct pawl_runtime *runtime, struct pawl_drain_report *report);
+
 #endif /* PAWL_WATCH_DRAIN_H */

@@ -52,12 +52,14 @@ static void look_at(struct pawl_runtime *runtime, unsigned number, uint64_t now)
     struct pawl_stall busy = {0};
     /* The turn's number is published when a turn ends, so it stands still during a step. */
     const uint64_t turns = load_relaxed(&shard->published[0]);
+    const uint32_t steps = load_relaxed(&shard->busy_steps);
     const bool is_busy = pawl__monitor_busy(runtime, number, &busy);
 
-    if (!is_busy || watch->turns != turns || watch->task != busy.task.id) {
+    if (!is_busy || watch->turns != turns || watch->task != busy.task.id || watch->steps != steps) {
         if (watch->reported)
             note_stall(runtime, number, &(struct pawl_stall){0});
-        *watch = (struct shard_watch){.turns = turns, .task = busy.task.id, .since_ns = now};
+        *watch = (struct shard_watch){
+            .turns = turns, .task = busy.task.id, .steps = steps, .since_ns = now};
         return;
     }
     busy.stalled_ns = now - watch->since_ns;

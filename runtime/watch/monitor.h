@@ -5,7 +5,8 @@
  * that shards ask for, and frees hidden ports whose threads have ended. It sleeps between looks.
  *
  * A shard says what it is doing by three relaxed words (busy_task, busy_where, busy_event) and by the
- * number of its turn. The same task in the same turn for stall_ns is a stall. The words may be of
+ * number of its turn. The same step for stall_ns is a stall: the same task, turn and
+ * busy_steps, which grows between two steps of one task. The words may be of
  * different steps for a moment; so they are read twice, and a stall needs two looks that agree.
  */
 #ifndef PAWL_WATCH_MONITOR_H
