@@ -1,0 +1,48 @@
+/*
+ * tool.h - what the commands of `pawl` share: their entry points, exit codes and a few helpers.
+ *
+ * Each command is one file with one entry point. argv[0] is the command's full name ("pawl topo"), so
+ * that getopt_long's own messages already name it; options follow from argv[1].
+ */
+#ifndef PAWL_TOOLS_TOOL_H
+#define PAWL_TOOLS_TOOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Exit codes of every command. */
+#define TOOL_OK     0 /* done, nothing found wrong */
+#define TOOL_FAILED 1 /* ran, and what it was asked to do or to check failed */
+#define TOOL_USAGE  2 /* the command line is wrong; nothing was done */
+
+int cmd_topo(int argc, char **argv);
+int cmd_stress(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
+int cmd_machine(int argc, char **argv);
+
+/* tool_usage - says on stderr what is wrong and where help is; returns TOOL_USAGE. command is argv[0]. */
+int tool_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* tool_fail - says on stderr what failed; returns TOOL_FAILED. */
+int tool_fail(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* tool_version - prints "COMMAND (Pawl) VERSION" on stdout; returns TOOL_OK. */
+int tool_version(const char *command);
+
+/*
+ * tool_parse_u64 - reads a whole number with an optional suffix k, M or G (10^3, 10^6, 10^9). False,
+ * after saying on stderr what option wants, when text is anything else or not within min .. max.
+ */
+bool tool_parse_u64(const char *command, const char *option, const char *text, uint64_t min,
+                    uint64_t max, uint64_t *value);
+
+/* tool_parse_double - likewise, a finite decimal number; no suffix. */
+bool tool_parse_double(const char *command, const char *option, const char *text, double min,
+                       double max, double *value);
+
+/* tool_json_string - prints text as a JSON string, quotes included; bytes that are not UTF-8 become
+ * U+FFFD, so that the output is valid JSON whatever text holds. */
+void tool_json_string(FILE *out, const char *text);
+
+#endif /* PAWL_TOOLS_TOOL_H */
