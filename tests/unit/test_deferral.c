@@ -1,0 +1,707 @@
+/*
+ * Deferral: events put aside, by the state, by the policy or by a handler, come back oldest first when
+ * the state changes, and each has exactly one fate.
+ */
+#include "support/fixture.h"
+
+/* ---- a machine with one defer list a state -------------------------------------------------------- */
+
+/*
+ * closed defers x and y; half defers y; open takes both. x in half goes on to open. So a recall that
+ * changes the state must begin anew.
+ */
+enum gate_event { G_X, G_Y, G_Z, G_OPEN, G_HALF, G_CLOSE, G_AGAIN, G_FIN, G_TOUCH };
+static const char *const gate_events[] = {"x",     "y",     "z",   "open", "half",
+                                          "close", "again", "fin", "touch"};
+static const char *const gate_closed[] = {"x", "y", NULL};
+static const char *const gate_half[] = {"y", NULL};
+static const struct pawl_state_def gate_states[] = {
+    {.name = "closed", .defers = gate_closed},
+    {.name = "half", .defers = gate_half},
+    {.name = "open"},
+    {.name = "end", .flags = PAWL_STATE_FINAL},
+};
+enum { G_SCLOSED, G_SHALF, G_SOPEN, G_SEND };
+
+static int z_says; /* 1: defer; 2: abort; 3: finish */
+
+static void z_action(struct pawl_step *step, void *context, const struct pawl_event *event)
+{
+    if (z_says == 1) {
+        /* Nothing else of a step that defers takes effect. */
+        ((struct puppet *)context)->count += 1000;
+        cr_assert_eq(pawl_step_arm(step, 0, FIXTURE_MS), 0);
+        cr_assert_eq(pawl_step_post(step, &(struct pawl_event){.task = pawl_step_task(step),
+                                                               .code = G_TOUCH}),
+                     0);
+        cr_assert_eq(pawl_step_answer(step, 9), 0);
+        cr_assert_eq(pawl_step_defer(step), 0);
+    } else if (z_says == 2) {
+        pawl_step_abort(step, -EIO);
+    } else {
+        puppet_note(step, context, event);
+        if (z_says == 3)
+            pawl_step_finish(step);
+    }
+}
+
+static const struct pawl_timer_def gate_timers[] = {{"t", "y"}};
+static const struct pawl_transition_def gate_transitions[] = {
+    {.from = "closed", .on = "open", .to = "open"},
+    {.from = "closed", .on = "half", .to = "half"},
+    {.from = "half", .on = "x", .to = "open", .action = puppet_note},
+    {.from = "open", .on = "x", .action = puppet_note},
+    {.from = "open", .on = "y", .action = puppet_note},
+    {.from = "open", .on = "close", .to = "closed"},
+    {.from = "half", .on = "close", .to = "closed"},
+    {.from = "closed", .on = "again", .to = "closed"},
+    {.from = "closed", .on = "z", .action = z_action},
+    {.from = "half", .on = "z", .action = z_action},
+    {.from = "open", .on = "z", .action = z_action},
+    {.from = "open", .on = "fin", .to = "end"},
+    {.from = "closed", .on = "fin", .to = "end"},
+    {.from = "closed", .on = "touch", .action = puppet_note},
+    {.from = "open", .on = "touch", .action = puppet_note},
+};
+static const struct pawl_machine_def gate = {.name = "gate",
+                                             FIXTURE_TABLE(events, gate_events),
+                                             FIXTURE_TABLE(states, gate_states),
+                                             FIXTURE_TABLE(transitions, gate_transitions),
+                                             FIXTURE_TABLE(timers, gate_timers),
+                                             .context_size = sizeof(struct puppet),
+                                             .deferred_max = 8};
+
+static struct fixture f;
+static struct pawl_task task;
+
+static void gate_open(void)
+{
+    z_says = 0;
+    fixture_open(&f, &(struct fixture_options){.machines = {&gate}});
+    task = fixture_create(&f, 0, 0);
+}
+
+/* Posts with a completion; its tag is arg. */
+static void post(uint16_t code, uint32_t arg)
+{
+    fixture_post(&f, &(struct pawl_event){.task = task,
+                                          .code = code,
+                                          .flags = PAWL_EVENT_COMPLETE,
+                                          .tag = arg,
+                                          .arg = {arg}});
+}
+
+/* The next completion is this one. */
+static void expect(uint32_t tag, int status, unsigned state)
+{
+    const struct pawl_completion done = fixture_reap(&f);
+
+    cr_assert_eq(done.tag, tag, "%u came in place of %u", done.tag, tag);
+    cr_assert_eq(done.status, status, "tag %u: %d", tag, done.status);
+    cr_assert(status != 0 || done.state == state);
+    cr_assert_eq(done.task.id, task.id);
+}
+
+Test(deferral, events_come_back_oldest_first)
+{
+    gate_open();
+    for (uint32_t i = 1; i <= 6; i++)
+        post(i % 2 ? G_X : G_Y, i);
+    fixture_run(&f);
+    cr_assert(fixture_nothing_to_reap(&f));
+    cr_assert_eq(fixture_counters(&f).deferred, 6);
+    cr_assert_eq(pawl_port_outstanding(f.port), 6);
+    post(G_OPEN, 7);
+    post(G_X, 8);
+    fixture_run(&f);
+    expect(7, 0, G_SOPEN);
+    for (uint32_t i = 1; i <= 6; i++)
+        expect(i, 0, G_SOPEN);
+    expect(8, 0, G_SOPEN);
+    cr_assert(TRACE_IS(1, 2, 3, 4, 5, 6, 8));
+    cr_assert_eq(fixture_counters(&f).recalled, 6);
+    fixture_close(&f);
+}
+
+Test(deferral, a_deferral_is_no_step)
+{
+    struct pawl_view before, after;
+
+    gate_open();
+    before = fixture_view(&f, task, NULL, 0);
+    post(G_X, 1);
+    fixture_run(&f);
+    after = fixture_view(&f, task, NULL, 0);
+    cr_assert(before.version == after.version && before.state == after.state);
+    cr_assert_eq(fixture_counters(&f).undelivered, 0);
+    fixture_close(&f);
+}
+
+Test(deferral, what_is_deferred_again_keeps_its_place)
+{
+    gate_open();
+    for (uint32_t i = 1; i <= 6; i++)
+        post(i <= 3 ? G_Y : G_X, i);
+    post(G_AGAIN, 10);
+    post(G_Y, 7);
+    post(G_OPEN, 11);
+    fixture_run(&f);
+    cr_assert(TRACE_IS(1, 2, 3, 4, 5, 6, 7));
+    cr_assert_eq(fixture_counters(&f).recalled, 6 + 7);
+    fixture_close(&f);
+}
+
+Test(deferral, a_recall_that_changes_the_state_begins_anew)
+{
+    gate_open();
+    post(G_Y, 1);
+    post(G_Y, 2);
+    post(G_X, 3);
+    post(G_Y, 4);
+    post(G_X, 5);
+    /* half: y stays, x 3 opens; then all the rest, oldest first. */
+    post(G_HALF, 6);
+    fixture_run(&f);
+    cr_assert(TRACE_IS(3, 1, 2, 4, 5));
+    expect(6, 0, G_SHALF);
+    expect(3, 0, G_SOPEN);
+    expect(1, 0, G_SOPEN);
+    expect(2, 0, G_SOPEN);
+    expect(4, 0, G_SOPEN);
+    expect(5, 0, G_SOPEN);
+    fixture_close(&f);
+}
+
+Test(deferral, an_internal_transition_recalls_nothing)
+{
+    gate_open();
+    post(G_X, 1);
+    post(G_TOUCH, 2);
+    fixture_run(&f);
+    expect(2, 0, G_SCLOSED);
+    cr_assert(TRACE_IS(2));
+    cr_assert(fixture_nothing_to_reap(&f));
+    fixture_close(&f);
+}
+
+Test(deferral, a_handler_can_defer_and_nothing_else_takes_effect)
+{
+    struct pawl_view before, after;
+    struct puppet puppet;
+
+    gate_open();
+    before = fixture_view(&f, task, NULL, 0);
+    z_says = 1;
+    post(G_Z, 1);
+    fixture_run(&f);
+    after = fixture_view(&f, task, &puppet, sizeof(puppet));
+    cr_assert_eq(before.version, after.version);
+    cr_assert_eq(puppet.count, 0);
+    cr_assert_eq(trace.count, 0);
+    cr_assert_eq(fixture_counters(&f).timers, 0);
+    cr_assert_eq(fixture_counters(&f).posted, 0);
+    cr_assert_eq(fixture_next_timer(&f), UINT64_MAX);
+    /* It defers again, and then it does not. */
+    post(G_AGAIN, 2);
+    fixture_run(&f);
+    cr_assert_eq(trace.count, 0);
+    z_says = 0;
+    post(G_OPEN, 3);
+    fixture_run(&f);
+    expect(2, 0, G_SCLOSED);
+    expect(3, 0, G_SOPEN);
+    expect(1, 0, G_SOPEN);
+    cr_assert(TRACE_IS(1));
+    fixture_close(&f);
+}
+
+Test(deferral, the_limit_refuses_the_newest)
+{
+    gate_open();
+    for (uint32_t i = 1; i <= 10; i++)
+        post(G_X, i);
+    fixture_send(&f, task, G_Y, 11);
+    fixture_run(&f);
+    expect(9, -ENOSPC, 0);
+    expect(10, -ENOSPC, 0);
+    cr_assert_eq(f.undelivered_count, 1);
+    cr_assert_eq(f.undelivered[0].reason, -ENOSPC);
+    cr_assert_eq(f.undelivered[0].event.arg[0], 11);
+    /* It makes room again. */
+    post(G_OPEN, 20);
+    post(G_CLOSE, 21);
+    for (uint32_t i = 31; i <= 38; i++)
+        post(G_X, i);
+    post(G_OPEN, 22);
+    fixture_run(&f);
+    cr_assert(TRACE_IS(1, 2, 3, 4, 5, 6, 7, 8, 31, 32, 33, 34, 35, 36, 37, 38));
+    fixture_close(&f);
+}
+
+/* A limit that does not fit 16 bits holds all the same, or the machine is not compiled. */
+Test(deferral, a_large_limit_holds)
+{
+    struct pawl_machine_def large = gate;
+    struct pawl_machine *machine = NULL;
+    unsigned failed = 0;
+
+    large.deferred_max = 66000;
+    if (pawl_machine_compile(&large, NULL, NULL, &machine) != 0)
+        return;
+    pawl_machine_destroy(machine);
+    fixture_open(&f, &(struct fixture_options){.machines = {&large}});
+    task = fixture_create(&f, 0, 0);
+    for (unsigned i = 0; i < 67000; i++) {
+        fixture_send(&f, task, G_X, i);
+        if (i % 1000 == 0)
+            fixture_run(&f);
+    }
+    fixture_run(&f);
+    failed = f.undelivered_count;
+    cr_assert_eq(failed, 1000, "%u of 67000 were refused", failed);
+    fixture_close(&f);
+}
+
+Test(deferral, events_of_a_task_that_ends_are_cancelled)
+{
+    gate_open();
+    for (uint32_t i = 1; i <= 4; i++)
+        post(G_X, i);
+    fixture_send(&f, task, G_Y, 5);
+    post(G_FIN, 6);
+    fixture_run(&f);
+    for (uint32_t i = 1; i <= 4; i++)
+        expect(i, -ECANCELED, 0);
+    expect(6, 0, G_SEND);
+    cr_assert_eq(f.undelivered_count, 1);
+    cr_assert_eq(f.undelivered[0].reason, -ECANCELED);
+    cr_assert_eq(f.undelivered[0].event.arg[0], 5);
+    cr_assert_eq(trace.count, 0);
+    fixture_close(&f);
+}
+
+Test(deferral, a_recall_in_which_the_task_ends_cancels_the_rest)
+{
+    gate_open();
+    z_says = 1;
+    post(G_X, 1);
+    post(G_Z, 2);
+    post(G_Y, 3);
+    post(G_X, 4);
+    fixture_run(&f);
+    z_says = 3;
+    post(G_OPEN, 5);
+    fixture_run(&f);
+    expect(5, 0, G_SOPEN);
+    expect(1, 0, G_SOPEN);
+    expect(2, 0, G_SOPEN);
+    expect(3, -ECANCELED, 0);
+    expect(4, -ECANCELED, 0);
+    cr_assert(TRACE_IS(1, 2));
+    cr_assert(!fixture_is_alive(&f, task));
+    fixture_close(&f);
+}
+
+Test(deferral, a_recalled_event_that_fails_does_not_stop_the_others)
+{
+    gate_open();
+    z_says = 1;
+    post(G_X, 1);
+    post(G_Z, 2);
+    post(G_Y, 3);
+    fixture_run(&f);
+    z_says = 2;
+    post(G_OPEN, 4);
+    fixture_run(&f);
+    expect(4, 0, G_SOPEN);
+    expect(1, 0, G_SOPEN);
+    expect(2, -EIO, 0);
+    expect(3, 0, G_SOPEN);
+    cr_assert(TRACE_IS(1, 3));
+    fixture_close(&f);
+}
+
+Test(deferral, a_cancelled_task_gives_its_deferred_events_up)
+{
+    gate_open();
+    post(G_X, 1);
+    fixture_run(&f);
+    cr_assert_eq(pawl_port_cancel(f.port, task, 2), 0);
+    fixture_run(&f);
+    expect(1, -ECANCELED, 0);
+    expect(2, 0, G_SCLOSED);
+    fixture_close(&f);
+}
+
+Test(deferral, stop_cancels_deferred_events)
+{
+    gate_open();
+    post(G_X, 1);
+    fixture_send(&f, task, G_X, 2);
+    fixture_run(&f);
+    cr_assert_eq(pawl_stop(f.runtime), 0);
+    expect(1, -ECANCELED, 0);
+    cr_assert_eq(f.undelivered_count, 1);
+    cr_assert_eq(f.undelivered[0].reason, -ECANCELED);
+    fixture_close(&f);
+}
+
+/* ---- buffers ------------------------------------------------------------------------------------- */
+
+Test(deferral, a_deferred_buffer_is_given_up_once_in_every_fate)
+{
+    enum fate { HANDLED, FAILED, OVERFLOWED, TASK_ENDED, TASK_CANCELLED, STOPPED, FATES };
+
+    for (unsigned fate = 0; fate < FATES; fate++) {
+        struct pawl_buffer *const buffer = fixture_buffer();
+
+        gate_open();
+        z_says = 1;
+        if (fate == OVERFLOWED)
+            for (uint32_t i = 0; i < 8; i++)
+                post(G_X, i);
+        fixture_post(&f, &(struct pawl_event){.task = task,
+                                              .code = G_Z,
+                                              .flags = PAWL_EVENT_BUFFER,
+                                              .arg = {(uintptr_t)buffer}});
+        fixture_run(&f);
+        cr_assert_eq(fixture_references(buffer), fate == OVERFLOWED ? 1 : 2, "fate %u", fate);
+        post(G_AGAIN, 1); /* once round and deferred again */
+        fixture_run(&f);
+        cr_assert_eq(fixture_references(buffer), fate == OVERFLOWED ? 1 : 2, "fate %u", fate);
+        z_says = fate == FAILED ? 2 : 0;
+        if (fate == HANDLED || fate == FAILED)
+            post(G_OPEN, 2);
+        else if (fate == TASK_ENDED)
+            post(G_FIN, 2);
+        else if (fate == TASK_CANCELLED)
+            pawl_task_cancel(f.runtime, task);
+        fixture_run(&f);
+        if (fate == STOPPED)
+            cr_assert_eq(pawl_stop(f.runtime), 0);
+        cr_assert_eq(fixture_references(buffer), 1, "fate %u", fate);
+        fixture_close(&f);
+        cr_assert_eq(fixture_references(buffer), 1, "fate %u", fate);
+        pawl_buffer_unref(buffer);
+    }
+}
+
+/* ---- sources ------------------------------------------------------------------------------------- */
+
+/*
+ * Two ports, tasks that keep an event of the one, and a batch of the other's that changes their state
+ * and is answered: each port must get its own completions.
+ */
+static void answer_tag(struct pawl_step *step, struct puppet *puppet,
+                       const struct pawl_event *event)
+{
+    pawl_step_answer(step, 600 + event->tag);
+    (void)puppet;
+}
+
+static void check_sources(bool answer, bool from_port)
+{
+    struct pawl_port *second;
+    struct pawl_task tasks[6];
+    struct pawl_completion done;
+
+    fixture_open(&f, NULL);
+    cr_assert_eq(pawl_port_open(f.runtime, NULL, &second), 0);
+    for (unsigned i = 0; i < 6; i++) {
+        const struct pawl_event waits = {.task = tasks[i] = fixture_puppet(&f, 0),
+                                         .code = P_WAIT,
+                                         .flags = PAWL_EVENT_COMPLETE,
+                                         .tag = 100 + i,
+                                         .arg = {100 + i}};
+        struct pawl_event plain = waits;
+
+        plain.flags = 0;
+        if (from_port)
+            cr_assert_eq(pawl_port_post(second, &waits, 1), 1);
+        else
+            cr_assert_eq(pawl_task_post(f.runtime, &plain, 1), 1);
+    }
+    fixture_run(&f);
+    for (unsigned i = 0; i < 6; i++)
+        fixture_post(&f, &(struct pawl_event){.task = tasks[i],
+                                              .code = P_MOVE,
+                                              .flags = PAWL_EVENT_COMPLETE,
+                                              .tag = i,
+                                              .arg = {answer ? puppet_word(answer_tag) : 0}});
+    fixture_run(&f);
+    for (unsigned i = 0; i < 6; i++) { /* in any order: they are of six tasks */
+        done = fixture_reap(&f);
+        cr_assert(done.tag < 6, "a completion of the other port's: %u", done.tag);
+        cr_assert(done.status == 0 && done.state == S_BUSY);
+        cr_assert_eq(done.task.id, tasks[done.tag].id);
+        cr_assert_eq(done.value, answer ? 600 + done.tag : 0);
+    }
+    for (unsigned i = 0; from_port && i < 6; i++) {
+        cr_assert_eq(pawl_port_reap(second, &done, 1), 1);
+        cr_assert(done.tag >= 100 && done.status == 0 && done.state == S_BUSY);
+        cr_assert_eq(done.task.id, tasks[done.tag - 100].id);
+    }
+    cr_assert(fixture_nothing_to_reap(&f));
+    cr_assert_eq(trace.count, 6);
+    cr_assert_eq(pawl_stop(f.runtime), 0);
+    cr_assert_eq(pawl_port_close(second, 0), 0);
+    fixture_close(&f);
+}
+
+Test(deferral, a_recall_within_a_batch_leaves_the_batchs_source_alone)
+{
+    check_sources(false, true);
+    check_sources(true, true);
+}
+
+Test(deferral, a_recall_of_a_portless_event_leaves_the_batchs_source_alone)
+{
+    check_sources(false, false);
+    check_sources(true, false);
+}
+
+/* ---- timers and raised events -------------------------------------------------------------------- */
+
+static void arm_t(struct pawl_step *step, void *context, const struct pawl_event *event)
+{
+    cr_assert_eq(pawl_step_arm(step, 0, event->arg[0] * FIXTURE_MS), 0);
+    (void)context;
+}
+
+static const char *const ring_events[] = {"arm", "y", "x", "open", "close", "noise"};
+enum { R_ARM, R_Y, R_X, R_OPEN, R_CLOSE, R_NOISE };
+static const char *const ring_defers[] = {"y", "x", NULL};
+static const char *const ring_raises[] = {"x", NULL};
+
+static void raise_x(struct pawl_step *step, void *context, const struct pawl_event *event)
+{
+    cr_assert_eq(pawl_step_raise(step, R_X, event->arg[0], 0), 0);
+    (void)context;
+}
+
+static const struct pawl_state_def ring_states[] = {{.name = "shut", .defers = ring_defers},
+                                                    {.name = "open"}};
+static const struct pawl_transition_def ring_transitions[] = {
+    {.from = "shut", .on = "arm", .action = arm_t},
+    {.from = "shut", .on = "open", .to = "open"},
+    {.from = "shut", .on = "noise", .action = raise_x, .raises = ring_raises},
+    {.from = "open", .on = "close", .to = "shut", .action = raise_x, .raises = ring_raises},
+    {.from = "open", .on = "y", .action = puppet_note},
+    {.from = "open", .on = "x", .action = puppet_note},
+};
+static const struct pawl_machine_def ring = {.name = "ring",
+                                             FIXTURE_TABLE(events, ring_events),
+                                             FIXTURE_TABLE(states, ring_states),
+                                             FIXTURE_TABLE(transitions, ring_transitions),
+                                             FIXTURE_TABLE(timers, gate_timers),
+                                             .context_size = sizeof(struct puppet),
+                                             .deferred_max = 3};
+
+static void ring_open(void)
+{
+    fixture_open(&f, &(struct fixture_options){.machines = {&ring}});
+    task = fixture_create(&f, 0, 0);
+}
+
+Test(deferral, a_timers_event_can_be_deferred)
+{
+    ring_open();
+    fixture_send(&f, task, R_ARM, 5);
+    fixture_advance(&f, 6 * FIXTURE_MS);
+    cr_assert_eq(fixture_counters(&f).deferred, 1);
+    cr_assert_eq(fixture_counters(&f).timers, 0);
+    fixture_send(&f, task, R_OPEN, 0);
+    fixture_run(&f);
+    cr_assert(TRACE_IS(0)); /* arg[0] is the timer's number */
+    fixture_close(&f);
+}
+
+Test(deferral, a_timers_event_at_the_limit_is_tried_again)
+{
+    ring_open();
+    for (uint64_t i = 1; i <= 3; i++)
+        fixture_send(&f, task, R_Y, i);
+    fixture_send(&f, task, R_ARM, 5);
+    fixture_advance(&f, 50 * FIXTURE_MS);
+    cr_assert_eq(f.undelivered_count, 0);
+    fixture_send(&f, task, R_OPEN, 0);
+    fixture_run(&f);
+    cr_assert(TRACE_IS(1, 2, 3));
+    fixture_advance(&f, FIXTURE_MS);
+    cr_assert(TRACE_IS(1, 2, 3, 0));
+    cr_assert_eq(f.undelivered_count, 0);
+    fixture_close(&f);
+}
+
+Test(deferral, a_raised_event_is_kept_like_an_outside_one)
+{
+    ring_open();
+    fixture_send(&f, task, R_Y, 1);
+    fixture_send(&f, task, R_NOISE, 2);
+    fixture_send(&f, task, R_Y, 3);
+    fixture_run(&f);
+    cr_assert_eq(trace.count, 0);
+    post(R_NOISE, 4); /* a fourth does not fit, so the step that raises it does not take place */
+    fixture_run(&f);
+    expect(4, -ENOSPC, 0);
+    fixture_send(&f, task, R_OPEN, 0);
+    fixture_run(&f);
+    cr_assert(TRACE_IS(1, 2, 3));
+    cr_assert_eq(fixture_counters(&f).deferred, 3);
+    cr_assert_eq(fixture_counters(&f).recalled, 3);
+    /* Raised on the way into a state that defers it. */
+    fixture_send(&f, task, R_CLOSE, 5);
+    fixture_run(&f);
+    cr_assert(TRACE_IS(1, 2, 3));
+    fixture_send(&f, task, R_OPEN, 0);
+    fixture_run(&f);
+    cr_assert(TRACE_IS(1, 2, 3, 5));
+    cr_assert_eq(f.undelivered_count, 0);
+    fixture_close(&f);
+}
+
+/*
+ * Two events that pass the task to and fro between two states, each raised again where it is deferred:
+ * every recall changes the state and leaves as many to recall. A turn must end all the same.
+ */
+#define ROUNDS_MAX 100000u
+static unsigned rounds;
+static const char *const pass_events[] = {"x", "y"};
+static const char *const pass_x[] = {"x", NULL};
+static const char *const pass_y[] = {"y", NULL};
+
+static void pass(struct pawl_step *step, void *context, const struct pawl_event *event)
+{
+    if (++rounds < ROUNDS_MAX)
+        pawl_step_raise(step, event->code, 0, 0);
+    (void)context;
+}
+
+static const struct pawl_state_def pass_states[] = {{.name = "a", .defers = pass_y},
+                                                    {.name = "b", .defers = pass_x}};
+static const struct pawl_transition_def pass_transitions[] = {
+    {.from = "a", .on = "x", .to = "b", .action = pass, .raises = pass_x},
+    {.from = "b", .on = "y", .to = "a", .action = pass, .raises = pass_y},
+};
+static const struct pawl_machine_def to_and_fro = {.name = "pass",
+                                                   FIXTURE_TABLE(events, pass_events),
+                                                   FIXTURE_TABLE(states, pass_states),
+                                                   FIXTURE_TABLE(transitions, pass_transitions)};
+
+Test(deferral, a_recall_has_an_end)
+{
+    struct pawl_machine *machine = NULL;
+
+    /* Either the chain without a bound is refused, or something stops it. */
+    if (pawl_machine_compile(&to_and_fro, NULL, NULL, &machine) != 0)
+        return;
+    pawl_machine_destroy(machine);
+    fixture_open(&f, &(struct fixture_options){.machines = {&to_and_fro}});
+    task = fixture_create(&f, 0, 0);
+    rounds = 0;
+    fixture_send(&f, task, 1, 0);
+    fixture_send(&f, task, 0, 0);
+    fixture_turn(&f);
+    cr_assert(rounds < ROUNDS_MAX, "one turn has made %u steps of one task", rounds);
+    fixture_close(&f);
+}
+
+/* ---- at random ----------------------------------------------------------------------------------- */
+
+/* A plain list stands in for the runtime. */
+struct model {
+    unsigned state;
+    unsigned kept_count;
+    struct {
+        unsigned code;
+        uint64_t arg;
+    } kept[8];
+    unsigned refused;
+    uint64_t expected[8192];
+    unsigned expected_count;
+};
+
+static bool model_changes(struct model *m, unsigned code, uint64_t arg);
+
+static void model_recall(struct model *m)
+{
+    bool again = true;
+
+    while (again) {
+        const struct model old = *m;
+
+        again = false;
+        m->kept_count = 0;
+        for (unsigned i = 0; i < old.kept_count; i++) {
+            if (again) {
+                m->kept[m->kept_count++] = old.kept[i];
+                continue;
+            }
+            again = model_changes(m, old.kept[i].code, old.kept[i].arg);
+        }
+    }
+}
+
+/* One event without recall; whether the state was left. */
+static bool model_changes(struct model *m, unsigned code, uint64_t arg)
+{
+    const bool defers = (m->state == G_SCLOSED && (code == G_X || code == G_Y)) ||
+                        (m->state == G_SHALF && code == G_Y);
+
+    if (defers) {
+        if (m->kept_count == 8) {
+            m->refused++;
+        } else {
+            m->kept[m->kept_count].code = code;
+            m->kept[m->kept_count++].arg = arg;
+        }
+        return false;
+    }
+    if ((m->state == G_SHALF && code == G_X) || (m->state == G_SOPEN && code <= G_Z) ||
+        (m->state != G_SOPEN && code == G_Z) || (m->state != G_SHALF && code == G_TOUCH))
+        m->expected[m->expected_count++] = arg;
+    if (m->state == G_SHALF && code == G_X) {
+        m->state = G_SOPEN;
+        return true;
+    }
+    if (m->state == G_SCLOSED && (code == G_OPEN || code == G_HALF || code == G_AGAIN)) {
+        m->state = code == G_OPEN ? G_SOPEN : code == G_HALF ? G_SHALF : G_SCLOSED;
+        return true;
+    }
+    if (m->state != G_SCLOSED && code == G_CLOSE) {
+        m->state = G_SCLOSED;
+        return true;
+    }
+    return false;
+}
+
+Test(deferral, random_events_agree_with_a_list)
+{
+    static const uint16_t codes[] = {G_X, G_X, G_Y, G_Y, G_Z, G_OPEN, G_HALF, G_CLOSE, G_AGAIN,
+                                     G_TOUCH};
+    static struct model m;
+    const char *const given = getenv("PAWL_TEST_SEED");
+    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : 7;
+
+    fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+    gate_open();
+    memset(&m, 0, sizeof(m));
+    for (uint64_t i = 0; i < 8000; i++) {
+        uint16_t code;
+
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        code = codes[(seed >> 33) % 10];
+        fixture_send(&f, task, code, i);
+        if (model_changes(&m, code, i))
+            model_recall(&m);
+        if ((seed >> 50) % 16 == 0)
+            fixture_run(&f);
+    }
+    fixture_run(&f);
+    cr_assert(trace_equals(m.expected, m.expected_count));
+    cr_assert_eq(fixture_state(&f, task), m.state);
+    cr_assert_eq(f.undelivered_count, m.refused);
+    cr_assert_eq(pawl_stop(f.runtime), 0);
+    cr_assert_eq(f.undelivered_count, m.refused + m.kept_count);
+    fixture_close(&f);
+}
