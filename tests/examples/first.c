@@ -5,7 +5,7 @@ enum { COIN, PUSH };
 
 static void count(struct pawl_step *step, void *context, const struct pawl_event *event)
 {
-    *(uint64_t *)context += event->arg[0];            /* a private copy, committed with the step */
+    *(uint64_t *)context += event->arg[0]; /* a private copy, committed with the step */
     pawl_step_answer(step, *(uint64_t *)context);
 }
 
@@ -16,8 +16,11 @@ static const struct pawl_transition_def transitions[] = {
     {.from = "locked", .on = "coin", .to = "open", .action = count},
     {.from = "open", .on = "coin", .action = count},
     {.from = "open", .on = "push", .to = "locked"}};
-static const struct pawl_machine_def turnstile = {.name = "turnstile", PAWL_TABLE(events),
-    PAWL_TABLE(states), PAWL_TABLE(transitions), .context_size = sizeof(uint64_t)};
+static const struct pawl_machine_def turnstile = {.name = "turnstile",
+                                                  PAWL_TABLE(events),
+                                                  PAWL_TABLE(states),
+                                                  PAWL_TABLE(transitions),
+                                                  .context_size = sizeof(uint64_t)};
 
 int main(void)
 {

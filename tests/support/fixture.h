@@ -206,8 +206,8 @@ static inline bool puppet_always(const struct pawl_step *step, const void *conte
 }
 
 static const char *const puppet_events[P_EVENTS] = {
-    "call",      "call_slow", "move", "back", "again", "note", "note_slow", "raised",
-    "raised_on", "tick",      "wait", "reply", "end",  "unexpected"};
+    "call",   "call_slow", "move", "back", "again", "note", "note_slow",
+    "raised", "raised_on", "tick", "wait", "reply", "end",  "unexpected"};
 static const char *const puppet_raises[] = {"raised", "raised_on", NULL};
 static const char *const puppet_raises_one[] = {"raised", NULL};
 static const char *const puppet_defers[] = {"wait", NULL};
@@ -240,13 +240,14 @@ static const struct pawl_transition_def puppet_transitions[] = {
     {.from = "live", .on = "reply", .action = puppet_reply},
     {.from = "live", .on = "end", .to = "done", .action = puppet_call, .raises = puppet_raises},
 };
-static const struct pawl_machine_def puppet_machine = {.name = "puppet",
-                                                       FIXTURE_TABLE(events, puppet_events),
-                                                       FIXTURE_TABLE(states, puppet_states),
-                                                       FIXTURE_TABLE(transitions, puppet_transitions),
-                                                       FIXTURE_TABLE(timers, puppet_timers),
-                                                       .initial = "live",
-                                                       .context_size = sizeof(struct puppet)};
+static const struct pawl_machine_def puppet_machine = {
+    .name = "puppet",
+    FIXTURE_TABLE(events, puppet_events),
+    FIXTURE_TABLE(states, puppet_states),
+    FIXTURE_TABLE(transitions, puppet_transitions),
+    FIXTURE_TABLE(timers, puppet_timers),
+    .initial = "live",
+    .context_size = sizeof(struct puppet)};
 
 /* ---- open and close ------------------------------------------------------------------------------ */
 

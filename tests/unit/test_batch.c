@@ -36,8 +36,19 @@ static struct pawl_task order_tasks[ORDER_TASKS];
 static unsigned misordered;
 static unsigned ticks, raised;
 
-enum order_event { O_PLAIN, O_GUARDED, O_STAGED, O_TOGGLE, O_TWO, O_WAIT, O_ARM, O_RAISE, O_RELAY,
-                   O_TICK, O_RAISED };
+enum order_event {
+    O_PLAIN,
+    O_GUARDED,
+    O_STAGED,
+    O_TOGGLE,
+    O_TWO,
+    O_WAIT,
+    O_ARM,
+    O_RAISE,
+    O_RELAY,
+    O_TICK,
+    O_RAISED
+};
 static const char *const order_events[] = {"plain", "guarded", "staged", "toggle", "two",   "wait",
                                            "arm",   "raise",   "relay",  "tick",   "raised"};
 static const char *const order_raises[] = {"raised", NULL};
@@ -89,12 +100,13 @@ static void order_relay(struct pawl_step *step, void *context, const struct pawl
     const enum kind kind = (enum kind)(event->arg[1] >> 32);
     const unsigned stream = 3 * KINDS + kind;
 
-    cr_assert_eq(pawl_step_post(step, &(struct pawl_event){
-                                          .task = order_tasks[to],
-                                          .code = kind == DEFERRABLE ? O_WAIT : O_PLAIN,
-                                          .flags = kind == CONTROL ? PAWL_EVENT_CONTROL : 0,
-                                          .arg = {(uint64_t)stream << 16 | sent[to][stream]}}),
-                 0);
+    cr_assert_eq(
+        pawl_step_post(step,
+                       &(struct pawl_event){.task = order_tasks[to],
+                                            .code = kind == DEFERRABLE ? O_WAIT : O_PLAIN,
+                                            .flags = kind == CONTROL ? PAWL_EVENT_CONTROL : 0,
+                                            .arg = {(uint64_t)stream << 16 | sent[to][stream]}}),
+        0);
     sent[to][stream]++;
     (void)context;
 }
@@ -166,12 +178,11 @@ static struct pawl_event numbered(struct random *random, unsigned sender, unsign
                                      O_TWO,   O_TOGGLE, O_ARM,     O_RAISE,  O_PLAIN};
     const enum kind kind = (enum kind)(random_below(random, 8) >= 6 ? random_below(random, 3) : 0);
     const unsigned stream = sender * KINDS + kind;
-    struct pawl_event event = {.task = order_tasks[to],
-                               .code = kind == DEFERRABLE ? O_WAIT
-                                                          : codes[random_below(random, 10)],
-                               .flags = kind == CONTROL ? PAWL_EVENT_CONTROL : 0,
-                               .arg = {(uint64_t)stream << 16 | sent[to][stream],
-                                       1 + random_below(random, 20)}};
+    struct pawl_event event = {
+        .task = order_tasks[to],
+        .code = kind == DEFERRABLE ? O_WAIT : codes[random_below(random, 10)],
+        .flags = kind == CONTROL ? PAWL_EVENT_CONTROL : 0,
+        .arg = {(uint64_t)stream << 16 | sent[to][stream], 1 + random_below(random, 20)}};
 
     return event;
 }
@@ -187,10 +198,9 @@ static void order_post(const struct order_run *run, struct random *random, struc
         int posted;
 
         if (sender == 3) {
-            event = (struct pawl_event){
-                .task = order_tasks[ORDER_TASKS - 1],
-                .code = O_RELAY,
-                .arg = {0, random_below(random, 3) << 32 | to}};
+            event = (struct pawl_event){.task = order_tasks[ORDER_TASKS - 1],
+                                        .code = O_RELAY,
+                                        .arg = {0, random_below(random, 3) << 32 | to}};
             posted = pawl_port_post(f.port, &event, 1);
         } else {
             event = numbered(random, sender, to);
@@ -330,11 +340,29 @@ struct account {
     uint64_t ticks;
 };
 
-enum model_event { M_ADD, M_CHOOSE, M_START, M_STOP, M_HOLD, M_ARM, M_DISARM, M_FAIL, M_SEND,
-                   M_RAISE, M_FINISH, M_END, M_SPAWN, M_PASS, M_NOTE, M_TICK, M_LATE, M_RAISED };
-static const char *const model_events[] = {"add",    "choose", "start", "stop",  "hold",  "arm",
-                                           "disarm", "fail",   "send",  "raise", "finish", "end",
-                                           "spawn",  "pass",   "note",  "tick",  "late",   "raised"};
+enum model_event {
+    M_ADD,
+    M_CHOOSE,
+    M_START,
+    M_STOP,
+    M_HOLD,
+    M_ARM,
+    M_DISARM,
+    M_FAIL,
+    M_SEND,
+    M_RAISE,
+    M_FINISH,
+    M_END,
+    M_SPAWN,
+    M_PASS,
+    M_NOTE,
+    M_TICK,
+    M_LATE,
+    M_RAISED
+};
+static const char *const model_events[] = {
+    "add",   "choose", "start", "stop",  "hold", "arm",  "disarm", "fail", "send",
+    "raise", "finish", "end",   "spawn", "pass", "note", "tick",   "late", "raised"};
 enum { MS_UP, MS_IDLE, MS_BUSY, MS_END };
 
 static struct {
@@ -690,7 +718,8 @@ static void reap_all(void)
 
     while (pawl_port_reap(f.port, &done, 1) == 1) {
         cr_assert(done.tag < tags_count);
-        cr_assert(fates[done.tag].decided, "event %u: %d was not to come yet", done.tag, done.status);
+        cr_assert(fates[done.tag].decided, "event %u: %d was not to come yet", done.tag,
+                  done.status);
         cr_assert(!fates[done.tag].completed, "event %u has completed twice", done.tag);
         fates[done.tag].completed = true;
         cr_assert_eq(done.status, fates[done.tag].status, "event %u: %d in place of %d", done.tag,
@@ -811,9 +840,9 @@ static void round_cancel(struct random *random)
 
 static void round_post(struct random *random, unsigned count)
 {
-    static const uint16_t codes[] = {M_ADD,  M_ADD,   M_ADD,  M_CHOOSE, M_START, M_START, M_STOP,
-                                     M_HOLD, M_HOLD,  M_ARM,  M_DISARM, M_FAIL,  M_SEND,  M_SEND,
-                                     M_RAISE, M_RAISE, M_PASS, M_FINISH, M_END,  M_SPAWN};
+    static const uint16_t codes[] = {M_ADD,   M_ADD,   M_ADD,  M_CHOOSE, M_START, M_START, M_STOP,
+                                     M_HOLD,  M_HOLD,  M_ARM,  M_DISARM, M_FAIL,  M_SEND,  M_SEND,
+                                     M_RAISE, M_RAISE, M_PASS, M_FINISH, M_END,   M_SPAWN};
     const unsigned among = model_count; /* what is spawned has no handle yet */
 
     for (unsigned i = 0; i < count && tags_count < MODEL_TAGS - 8; i++) {
@@ -842,16 +871,15 @@ static void check_model(uint64_t seed)
     struct random random = {seed};
     const unsigned shards = 1 + (unsigned)random_below(&random, 3);
     const unsigned rounds = 60;
-    const struct pawl_machine_def definition = {.name = "account",
-                                                FIXTURE_TABLE(events, model_events),
-                                                FIXTURE_TABLE(states, model_states),
-                                                FIXTURE_TABLE(transitions, model_transitions),
-                                                FIXTURE_TABLE(timers, model_timers),
-                                                .context_size = random_below(&random, 2)
-                                                                    ? sizeof(struct account)
-                                                                    : 24 + random_below(&random,
-                                                                                        1000),
-                                                .deferred_max = MODEL_DEFERRED};
+    const struct pawl_machine_def definition = {
+        .name = "account",
+        FIXTURE_TABLE(events, model_events),
+        FIXTURE_TABLE(states, model_states),
+        FIXTURE_TABLE(transitions, model_transitions),
+        FIXTURE_TABLE(timers, model_timers),
+        .context_size =
+            random_below(&random, 2) ? sizeof(struct account) : 24 + random_below(&random, 1000),
+        .deferred_max = MODEL_DEFERRED};
     const unsigned crowd = 1 + (unsigned)random_below(&random, 60);
 
     fprintf(stderr, "  seed %llu: %u shards, %u tasks, context %zu\n", (unsigned long long)seed,

@@ -37,9 +37,9 @@ static const char *key_of(uint32_t shard, unsigned skip)
         struct pawl_task task;
 
         snprintf(key, sizeof(key), "key-%u-%u", skip, i);
-        cr_assert_eq(pawl_task_create(
-                         f.runtime,
-                         &(struct pawl_task_spec){.key = key, .key_size = strlen(key)}, &task),
+        cr_assert_eq(pawl_task_create(f.runtime,
+                                      &(struct pawl_task_spec){.key = key, .key_size = strlen(key)},
+                                      &task),
                      0);
         pawl_task_cancel(f.runtime, task);
         fixture_run(&f);
@@ -352,10 +352,9 @@ Test(create, a_control_event_that_waits_for_the_first_step_is_not_overtaken)
         if (i == 0)
             fixture_post(&f, &(struct pawl_event){.task = maker, .code = P_UNEXPECTED});
         if (fixture_is_alive(&f, made[0]) && trace.count == 0) {
-            fixture_post(&f, &(struct pawl_event){.task = made[0],
-                                                  .code = P_NOTE,
-                                                  .flags = PAWL_EVENT_CONTROL,
-                                                  .arg = {2}});
+            fixture_post(
+                &f, &(struct pawl_event){
+                        .task = made[0], .code = P_NOTE, .flags = PAWL_EVENT_CONTROL, .arg = {2}});
             break;
         }
     }
@@ -464,8 +463,8 @@ Test(create, entry_actions_that_give_up_leave_nothing)
     make_open(1);
     snprintf(key, sizeof(key), "%s", key_of(0, 2));
     counters = fixture_counters(&f);
-    spec = (struct pawl_task_spec){
-        .key = key, .key_size = strlen(key), .arg = {puppet_word(give_up)}};
+    spec =
+        (struct pawl_task_spec){.key = key, .key_size = strlen(key), .arg = {puppet_word(give_up)}};
 
     cr_assert_eq(pawl_task_create(f.runtime, &spec, &task), -ETIMEDOUT);
     check_nothing_made(key);
@@ -640,8 +639,7 @@ Test(create, a_step_may_create_256_tasks)
         spec.shard = shard;
         cr_assert_eq(fixture_ask(&f, maker, P_CALL, puppet_word(create_many), 256).status, 0);
         cr_assert_eq(fixture_counters(&f).tasks, 257 + shard * 256);
-        cr_assert_eq(fixture_ask(&f, maker, P_CALL, puppet_word(create_many), 257).status,
-                     -ENOSPC);
+        cr_assert_eq(fixture_ask(&f, maker, P_CALL, puppet_word(create_many), 257).status, -ENOSPC);
         cr_assert_eq(returned[0], -ENOSPC);
         cr_assert_eq(fixture_counters(&f).tasks, 257 + shard * 256);
     }

@@ -31,8 +31,8 @@ static void z_action(struct pawl_step *step, void *context, const struct pawl_ev
         /* Nothing else of a step that defers takes effect. */
         ((struct puppet *)context)->count += 1000;
         cr_assert_eq(pawl_step_arm(step, 0, FIXTURE_MS), 0);
-        cr_assert_eq(pawl_step_post(step, &(struct pawl_event){.task = pawl_step_task(step),
-                                                               .code = G_TOUCH}),
+        cr_assert_eq(pawl_step_post(
+                         step, &(struct pawl_event){.task = pawl_step_task(step), .code = G_TOUCH}),
                      0);
         cr_assert_eq(pawl_step_answer(step, 9), 0);
         cr_assert_eq(pawl_step_defer(step), 0);
@@ -84,11 +84,10 @@ static void gate_open(void)
 /* Posts with a completion; its tag is arg. */
 static void post(uint16_t code, uint32_t arg)
 {
-    fixture_post(&f, &(struct pawl_event){.task = task,
-                                          .code = code,
-                                          .flags = PAWL_EVENT_COMPLETE,
-                                          .tag = arg,
-                                          .arg = {arg}});
+    fixture_post(
+        &f,
+        &(struct pawl_event){
+            .task = task, .code = code, .flags = PAWL_EVENT_COMPLETE, .tag = arg, .arg = {arg}});
 }
 
 /* The next completion is this one. */
@@ -677,8 +676,8 @@ static bool model_changes(struct model *m, unsigned code, uint64_t arg)
 
 Test(deferral, random_events_agree_with_a_list)
 {
-    static const uint16_t codes[] = {G_X, G_X, G_Y, G_Y, G_Z, G_OPEN, G_HALF, G_CLOSE, G_AGAIN,
-                                     G_TOUCH};
+    static const uint16_t codes[] = {G_X,    G_X,    G_Y,     G_Y,     G_Z,
+                                     G_OPEN, G_HALF, G_CLOSE, G_AGAIN, G_TOUCH};
     static struct model m;
     const char *const given = getenv("PAWL_TEST_SEED");
     uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : 7;

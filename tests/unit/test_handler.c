@@ -7,12 +7,11 @@
 static struct pawl_task target;
 static int returned[4];
 
-static void post_many(struct pawl_step *step, struct puppet *puppet,
-                      const struct pawl_event *event)
+static void post_many(struct pawl_step *step, struct puppet *puppet, const struct pawl_event *event)
 {
     for (uint64_t i = 0; i < event->arg[1]; i++)
-        returned[0] = pawl_step_post(
-            step, &(struct pawl_event){.task = target, .code = P_NOTE, .arg = {i}});
+        returned[0] =
+            pawl_step_post(step, &(struct pawl_event){.task = target, .code = P_NOTE, .arg = {i}});
     puppet->count += event->arg[1];
 }
 
@@ -137,9 +136,8 @@ static void fan_out(struct pawl_step *step, struct puppet *puppet, const struct 
 {
     puppet->count++;
     for (unsigned i = 0; i < 3; i++)
-        pawl_step_post(step, &(struct pawl_event){.task = target,
-                                                  .code = P_NOTE,
-                                                  .arg = {event->arg[1] * 10 + i}});
+        pawl_step_post(step, &(struct pawl_event){
+                                 .task = target, .code = P_NOTE, .arg = {event->arg[1] * 10 + i}});
 }
 
 /* Whatever the limit does to a flood, each event is handled wholly or its sender is told. */
@@ -151,8 +149,8 @@ Test(handler, a_flood_at_the_limit_reconciles)
 
     for (unsigned shard = 0; shard < 2; shard++) {
         done = failed = 0;
-        fixture_open(&f, &(struct fixture_options){
-                             .shards = 2, .inflight_max = 16, .exchange_ring = 4});
+        fixture_open(
+            &f, &(struct fixture_options){.shards = 2, .inflight_max = 16, .exchange_ring = 4});
         task = fixture_puppet(&f, 0);
         target = fixture_puppet(&f, shard);
         for (unsigned i = 0; i < 500; i++) {
@@ -194,8 +192,7 @@ static void post_given(struct pawl_step *step, struct puppet *puppet,
     (void)event;
 }
 
-static void ask_given(struct pawl_step *step, struct puppet *puppet,
-                      const struct pawl_event *event)
+static void ask_given(struct pawl_step *step, struct puppet *puppet, const struct pawl_event *event)
 {
     puppet->count++;
     returned[0] = pawl_step_ask(step, posted, (uint16_t)event->arg[1]);
@@ -224,7 +221,8 @@ Test(handler, senseless_posts_are_refused)
         returned[0] = 0;
         cr_assert_eq(fixture_call(&f, task, P_CALL, post_given).status, -EINVAL, "event %u", i);
         cr_assert_eq(returned[0], -EINVAL);
-        cr_assert_eq(fixture_ask(&f, task, P_CALL, puppet_word(ask_given), P_REPLY).status, -EINVAL);
+        cr_assert_eq(fixture_ask(&f, task, P_CALL, puppet_word(ask_given), P_REPLY).status,
+                     -EINVAL);
         if (i != 4) /* a port may ask for a completion */
             cr_assert_eq(pawl_port_post(f.port, &events[i], 1), -EINVAL, "event %u", i);
     }
@@ -275,11 +273,13 @@ static void post_to_self(struct pawl_step *step, struct puppet *puppet,
     const struct pawl_task self = pawl_step_task(step);
 
     pawl_step_post(step, &(struct pawl_event){.task = self, .code = P_NOTE, .arg = {1}});
-    pawl_step_post(step, &(struct pawl_event){
-                             .task = self, .code = P_NOTE, .flags = PAWL_EVENT_CONTROL, .arg = {2}});
+    pawl_step_post(step,
+                   &(struct pawl_event){
+                       .task = self, .code = P_NOTE, .flags = PAWL_EVENT_CONTROL, .arg = {2}});
     pawl_step_post(step, &(struct pawl_event){.task = self, .code = P_NOTE, .arg = {3}});
-    pawl_step_post(step, &(struct pawl_event){
-                             .task = self, .code = P_NOTE, .flags = PAWL_EVENT_CONTROL, .arg = {4}});
+    pawl_step_post(step,
+                   &(struct pawl_event){
+                       .task = self, .code = P_NOTE, .flags = PAWL_EVENT_CONTROL, .arg = {4}});
     trace_add(0);
     (void)puppet, (void)event;
 }
@@ -365,8 +365,8 @@ Test(handler, asking_is_answered_here_and_across_shards)
 
         /* Its own question. */
         trace_clear();
-        event = (struct pawl_event){
-            .task = asker, .code = P_CALL, .arg = {puppet_word(answer_double)}};
+        event =
+            (struct pawl_event){.task = asker, .code = P_CALL, .arg = {puppet_word(answer_double)}};
         fixture_ask(&f, asker, P_CALL, puppet_word(ask_given), P_REPLY);
         cr_assert_eq(trace.count, 2);
         cr_assert_eq(trace.words[1], 0);
@@ -437,9 +437,8 @@ Test(handler, answers_pass_at_the_limit)
 
     fixture_open(&f, &(struct fixture_options){.inflight_max = 1});
     asker = fixture_puppet(&f, 0);
-    event = (struct pawl_event){.task = fixture_puppet(&f, 0),
-                                .code = P_CALL,
-                                .arg = {puppet_word(answer_double)}};
+    event = (struct pawl_event){
+        .task = fixture_puppet(&f, 0), .code = P_CALL, .arg = {puppet_word(answer_double)}};
     posted = &event;
     cr_assert_eq(fixture_ask(&f, asker, P_CALL, puppet_word(ask_given), P_REPLY).status, 0);
     cr_assert(TRACE_IS(2, 0));

@@ -31,8 +31,8 @@ static const struct pawl_machine_def strict = {.name = "strict",
 
 static void strict_open(unsigned shards)
 {
-    fixture_open(&f, &(struct fixture_options){.machines = {&strict, &puppet_machine},
-                                               .shards = shards});
+    fixture_open(
+        &f, &(struct fixture_options){.machines = {&strict, &puppet_machine}, .shards = shards});
     task = fixture_create(&f, 0, 0);
 }
 
@@ -45,8 +45,8 @@ Test(report, a_buffer_is_given_up_once_in_every_fate)
     for (unsigned fate = 0; fate < 2 * FATES * 2; fate++) {
         const bool complete = fate % 2 == 1, portless = fate / 2 % 2 == 1;
         const enum fate which = fate / 4;
-        static const int statuses[] = {0, -EPROTO, -ETIMEDOUT, -EINVAL, -ESTALE, -ESTALE,
-                                       -ECANCELED};
+        static const int statuses[] = {0,       -EPROTO, -ETIMEDOUT, -EINVAL,
+                                       -ESTALE, -ESTALE, -ECANCELED};
         static const uint16_t codes[] = {Y_GO, Y_ODD, Y_FAIL, 99, Y_GO, Y_GO, Y_GO};
         struct pawl_buffer *buffer;
         struct pawl_event event;
@@ -59,12 +59,12 @@ Test(report, a_buffer_is_given_up_once_in_every_fate)
             fixture_ask(&f, task, Y_LEAVE, 0, 0);
         if (which == ENDED_IN_TURN)
             fixture_send(&f, task, Y_LEAVE, 0);
-        event = (struct pawl_event){.task = task,
-                                    .code = codes[which],
-                                    .flags = PAWL_EVENT_BUFFER |
-                                             (complete ? PAWL_EVENT_COMPLETE : 0),
-                                    .tag = 3,
-                                    .arg = {(uintptr_t)buffer, 44}};
+        event =
+            (struct pawl_event){.task = task,
+                                .code = codes[which],
+                                .flags = PAWL_EVENT_BUFFER | (complete ? PAWL_EVENT_COMPLETE : 0),
+                                .tag = 3,
+                                .arg = {(uintptr_t)buffer, 44}};
         if (portless)
             cr_assert_eq(pawl_task_post(f.runtime, &event, 1), 1);
         else
@@ -277,15 +277,13 @@ Test(report, each_port_gets_its_own_completions_in_order)
 
 static struct pawl_task far_target;
 
-static void post_far(struct pawl_step *step, struct puppet *puppet,
-                     const struct pawl_event *event)
+static void post_far(struct pawl_step *step, struct puppet *puppet, const struct pawl_event *event)
 {
     struct pawl_task made;
 
     cr_assert_eq(pawl_step_post(step, &(struct pawl_event){.task = far_target, .code = P_NOTE}), 0);
-    cr_assert_eq(pawl_step_ask(step, &(struct pawl_event){.task = far_target, .code = P_NOTE},
-                               P_REPLY),
-                 0);
+    cr_assert_eq(
+        pawl_step_ask(step, &(struct pawl_event){.task = far_target, .code = P_NOTE}, P_REPLY), 0);
     cr_assert_eq(pawl_step_post(step, &(struct pawl_event){.task = event->task, .code = P_NOTE}),
                  0);
     cr_assert_eq(pawl_step_create(step, &(struct pawl_task_spec){.shard = 0}, PAWL_NO_REPLY, &made),

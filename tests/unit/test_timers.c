@@ -49,9 +49,9 @@ Test(timers, fire_at_the_first_tick_at_or_after_their_time)
 
     for (unsigned i = 0; i < 4; i++) {
         const uint64_t tick = ticks[i];
-        const uint64_t delays[] = {0,        1,        tick - 1,   tick,           tick + 1,
-                                   3 * tick, 255 * tick, 256 * tick, 257 * tick + 1, 65537 * tick,
-                                   123456789012};
+        const uint64_t delays[] = {
+            0,          1,          tick - 1,       tick,         tick + 1,    3 * tick,
+            255 * tick, 256 * tick, 257 * tick + 1, 65537 * tick, 123456789012};
 
         for (unsigned j = 0; j < 11; j++) {
             for (unsigned offset = 0; offset < 3; offset++) {
@@ -343,6 +343,34 @@ Test(timers, a_handler_that_gives_up_is_reported_once)
     fixture_close(&f);
 }
 
+/* Steps that arm timers and give up, over and over: what they took they give back. */
+static void arm_all_and_abort(struct pawl_step *step, struct puppet *puppet,
+                              const struct pawl_event *event)
+{
+    for (unsigned i = 0; i < 4; i++)
+        pawl_step_arm(step, i, FIXTURE_SECOND);
+    pawl_step_abort(step, -EIO);
+    (void)puppet, (void)event;
+}
+
+Test(timers, steps_that_give_up_take_no_memory)
+{
+    uint64_t bytes = 0;
+
+    timers_open(0);
+    for (unsigned i = 0; i < 40000; i++) {
+        fixture_send(&f, task, i % 2 ? P_CALL : P_CALL_SLOW, puppet_word(arm_all_and_abort));
+        if (i % 256 == 0)
+            fixture_run(&f);
+        if (i == 1000)
+            bytes = fixture_counters(&f).memory_bytes;
+    }
+    fixture_run(&f);
+    cr_assert_eq(f.undelivered_count, 40000);
+    cr_assert_eq(fixture_counters(&f).memory_bytes, bytes);
+    fixture_close(&f);
+}
+
 static struct pawl_task flooded;
 static unsigned flood;
 
@@ -350,7 +378,8 @@ static void tick_posts(struct pawl_step *step, struct puppet *puppet,
                        const struct pawl_event *event)
 {
     for (unsigned i = 0; i < flood; i++)
-        pawl_step_post(step, &(struct pawl_event){.task = flooded, .code = P_NOTE, .arg = {50 + i}});
+        pawl_step_post(step,
+                       &(struct pawl_event){.task = flooded, .code = P_NOTE, .arg = {50 + i}});
     (void)puppet, (void)event;
 }
 
@@ -502,10 +531,7 @@ static void tell_a(struct pawl_step *step, void *context, const struct pawl_even
 }
 
 static const struct pawl_state_def watch_states[] = {
-    {.name = "outer",
-     .initial = "in_a",
-     .timeout_ns = 100 * FIXTURE_MS,
-     .timeout = "late_outer"},
+    {.name = "outer", .initial = "in_a", .timeout_ns = 100 * FIXTURE_MS, .timeout = "late_outer"},
     {.name = "in_a", .parent = "outer", .timeout_ns = 10 * FIXTURE_MS, .timeout = "late_a"},
     {.name = "in_b", .parent = "outer", .timeout_ns = 30 * FIXTURE_MS, .timeout = "late_b"},
     {.name = "calm"},
