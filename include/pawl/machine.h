@@ -119,12 +119,28 @@ struct pawl_machine_def {
  * alike, all of them, in the order of the tables. Returns 0 (there may have been warnings), -EINVAL,
  * -ENOSPC (a limit of runtime/base/limits.h), -ENOTSUP or -ENOMEM. Thread: any.
  *
- * Refused: unknown, duplicate, empty or missing names; a parent without an initial child or with a
- * foreign one; a cycle of parents; unreachable states; trap states (a leaf that is not final and that
- * nothing can leave); a transition that an unguarded one before it hides; a chain of raised events
- * without a bound; history in a leaf or for more children than a task can remember.
- * Warned of: a state that waits for an outside event without a timeout; a deferral that nothing
- * recalls (no transition leaves the state); a declared event, timer or raise that nothing uses.
+ * Refused:
+ *   names     unknown, duplicate, empty or missing ones; an event twice in one raises or defers list
+ *   flags     bits that mean nothing
+ *   nesting   a parent without an initial child or with a foreign one; a cycle of parents
+ *   final     a final state with children, exit, defers, a timeout or transitions of its own
+ *   timeout   an event named with timeout_ns 0
+ *   history   in a leaf, or for more children than a task can remember; a transition with
+ *             PAWL_TRANSITION_HISTORY that is internal or into a state that does not remember
+ *   reach     states that nothing leads to; traps: a leaf that is not final, that nothing can leave
+ *             and in which no transition runs a function
+ *   choice    a transition that an unguarded one before it, of the same state and event, hides
+ *   raises    a chain of raised events without a bound, be it within a step or, because what is
+ *             raised is deferred and recalled, from step to step; a chain too long for a step. Judged
+ *             is what could be, with every guard saying yes or no as it likes.
+ * Warned of:
+ *   waiting   a state where a task may wait for ever: no timeout, neither its own nor a parent's, and
+ *             it neither takes a named timer's event nor an event that its own entry raises
+ *   deferral  one that nothing recalls: no transition leads to a state that does not defer the event;
+ *             one hidden by an unguarded transition of the same state
+ *   unused    an event in no transition and no defers list; a transition of a parent that all states
+ *             inside override; history that no transition uses; a timeout, a timer or a raise whose
+ *             event nothing takes; raises where there is no function that could
  */
 struct pawl_machine;
 PAWL_API int pawl_machine_compile(const struct pawl_machine_def *definition,

@@ -9,7 +9,16 @@
  * one of the kinds that take none (IGNORE, REFUSE, DEFER). Hierarchy is gone: candidates inherited from
  * parents stand in the chain of the leaf (leaf first, then outwards; at each level transitions before
  * deferral), and `functions` is the whole run exit (innermost first), action, entry (outermost first).
- * So a step costs the same as in a flat machine.
+ * So a step costs the same as in a flat machine. The cells of parents are TRANSITION_NONE, those of a
+ * final leaf, whose tasks have ended, all IGNORE.
+ *
+ * What each kind of row holds beside TAKE, which uses all fields but the variants':
+ *   IGNORE, REFUSE, DEFER  one row for all events of a leaf: event UINT16_MAX, target the leaf
+ *   VARIANTS               guard, next and the flag EXTERNAL; its variants, TAKE rows without a guard,
+ *                          follow directly behind it
+ *   create                 a TAKE row: event PAWL_CODE_CREATE, flag EXTERNAL
+ *   cancel, one a leaf     a TAKE row: event PAWL_CODE_CANCEL, flag FINAL
+ * There are at most 65,535 rows: TRANSITION_NONE is no row's number.
  *
  * States keep the positions of the definition's table; rows of parents are unused.
  *
@@ -45,7 +54,10 @@ enum transition_kind {
     0x04u /* TAKE, no guard, at most one function, no state timers, not FINAL, no
                                      history change: the short way through a step */
 
-/* A state's timeout that a transition cancels (delay_ns 0) or arms. */
+/*
+ * A state's timeout that a transition cancels (delay_ns 0) or arms. To arm a timer replaces what it was
+ * armed to, so one that is left and entered again gets one change. FINAL rows only cancel.
+ */
 struct timer_change {
     uint64_t delay_ns;
     uint16_t timer;
@@ -70,7 +82,7 @@ struct transition {
     uint8_t flags; /* TRANSITION_* */
     uint8_t unused;
     uint16_t state; /* the leaf it belongs to; for reports */
-    uint16_t event; /* event code; for reports */
+    uint16_t event; /* event code, PAWL_CODE_*, or UINT16_MAX; for reports */
     uint32_t unused2;
 };
 _Static_assert(sizeof(struct transition) == 64, "one cache line");
