@@ -55,7 +55,7 @@ static char grace_token;
 
 /* Read sections inline, but not where checkers would look into them: liburcu's reader records are
  * less aligned than their type says. */
-#if !defined(THREAD_CHECKER) && !defined(MEMORY_CHECKER)
+#if !defined(THREAD_CHECKER) && !defined(MEMORY_CHECKER) && !defined(__clang_analyzer__)
 #define _LGPL_SOURCE
 #endif
 #include <urcu/urcu-bp.h>

@@ -64,6 +64,33 @@ Test(arena, refuses_beyond_its_limit_and_recovers)
     pawl__arena_close(&arena);
 }
 
+Test(arena, whole_cache_lines_are_aligned_to_one)
+{
+    void *blocks[300];
+    struct arena arena;
+
+    open_arena(&arena);
+    for (size_t lines = 1; lines < ARRAY_LEN(blocks); lines++) {
+        void *const odd = pawl__arena_alloc(&arena, lines * CACHE_LINE - 1); /* gets in between */
+
+        blocks[lines] = pawl__arena_alloc(&arena, lines * CACHE_LINE);
+        cr_assert(odd != NULL && blocks[lines] != NULL);
+        cr_assert_eq((uintptr_t)odd % alignof(max_align_t), 0u);
+        cr_assert_eq((uintptr_t)blocks[lines] % CACHE_LINE, 0u, "%zu lines", lines);
+        memset(blocks[lines], (int)lines, lines * CACHE_LINE);
+        pawl__arena_free(&arena, odd, lines * CACHE_LINE - 1);
+    }
+    for (size_t lines = 1; lines < ARRAY_LEN(blocks); lines++) {
+        cr_assert_eq(*(unsigned char *)blocks[lines], lines % 256);
+        if (lines % 2 != 0)
+            pawl__arena_free(&arena, blocks[lines], lines * CACHE_LINE);
+        else
+            pawl__arena_free_any(&arena, blocks[lines], lines * CACHE_LINE);
+    }
+    cr_assert_eq(arena_bytes(&arena), 0u);
+    pawl__arena_close(&arena);
+}
+
 #define FOREIGN 2000u
 
 struct foreign {
