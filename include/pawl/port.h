@@ -49,7 +49,7 @@ PAWL_API int pawl_port_post(struct pawl_port *port, const struct pawl_event *eve
 
 /*
  * pawl_port_create, pawl_port_cancel - as events with PAWL_EVENT_COMPLETE: the completion carries the
- * new task's handle. A cancel is a control event.
+ * new task's handle, and its id as the value. A cancel is a control event.
  */
 PAWL_API int pawl_port_create(struct pawl_port *port, const struct pawl_task_spec *spec,
                               uint32_t tag);

@@ -165,7 +165,8 @@ PAWL_API uint64_t pawl_shard_next_timer_ns(struct pawl_runtime *runtime, unsigne
  *   -EBUSY (not started, draining or stopped), -ENOSPC (too many posting threads), -ENOMEM.
  * pawl_task_create - creates a task and waits for its handle. 0; -EEXIST with the existing handle;
  *   or an error of pawl_step_create. Waits for the shard's turn; in the host-driven mode it is carried
- *   out at once, on the calling thread, which must not be inside a turn. After start only.
+ *   out at once, on the calling thread, which must not be inside a turn. -EBUSY before start, after stop,
+ *   while draining and, in the host-driven mode, while paused.
  * pawl_task_cancel - a control event that ends the task (or delivers the machine's cancel event).
  */
 PAWL_API int pawl_task_post(struct pawl_runtime *runtime, const struct pawl_event *events,

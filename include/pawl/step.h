@@ -52,7 +52,8 @@ PAWL_API int pawl_step_ask(struct pawl_step *step, const struct pawl_event *even
 PAWL_API int pawl_step_answer(struct pawl_step *step, uint64_t value);
 
 /* Raise an event to this task: handled in this step, after the current handler's transition, in the
- * order raised. The definition must declare it, or -EINVAL. */
+ * order raised. The definition must declare it, or -EINVAL. One that the state refuses by policy (-EPROTO)
+ * aborts the step; one that it defers is kept like an outside event. */
 PAWL_API int pawl_step_raise(struct pawl_step *step, uint16_t code, uint64_t arg0, uint64_t arg1);
 
 /*
@@ -70,7 +71,9 @@ PAWL_API int pawl_step_create(struct pawl_step *step, const struct pawl_task_spe
 /*
  * Arm a timer of this task (its position in the definition's table of timers), in place of what it
  * was armed to; it fires at the first tick at or after now + delay_ns. Cancel: a timer that is not
- * armed is not an error, and a cancelled timer does not fire any more.
+ * armed is not an error, and a cancelled timer does not fire any more. (A timer's event that the task has
+ * deferred has fired: it is an event like any other.) A timer's event whose step is aborted for want of
+ * room (-ENOSPC, -ENOMEM) comes again at the next tick.
  */
 PAWL_API int pawl_step_arm(struct pawl_step *step, unsigned timer, uint64_t delay_ns);
 PAWL_API int pawl_step_cancel(struct pawl_step *step, unsigned timer);
@@ -78,7 +81,8 @@ PAWL_API int pawl_step_cancel(struct pawl_step *step, unsigned timer);
 /* Put the current event aside until the state changes; nothing else of this step takes effect. */
 PAWL_API int pawl_step_defer(struct pawl_step *step);
 
-/* End the task when this step is done, in whatever state it is. */
+/* End the task when this step is done, in whatever state it is. Raised events that are still to be handled
+ * then are not: they count as ignored. */
 PAWL_API int pawl_step_finish(struct pawl_step *step);
 
 /* Give the step up: nothing of it takes effect and the sender is told error (negative). */

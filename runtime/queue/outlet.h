@@ -32,8 +32,9 @@ static inline uint32_t outlet_flush(struct outlet *outlet)
     return used;
 }
 
-/* Puts one cell; false when the ring is full. Not visible before outlet_flush. */
-static inline bool outlet_put(struct outlet *outlet, const void *item)
+/* The cell that comes next, to be filled now; NULL when the ring is full. Not visible before
+ * outlet_flush. */
+static inline struct cell *outlet_next(struct outlet *outlet)
 {
     if (unlikely(outlet->used == outlet->room)) {
         /* The run may have ended at the end of the memory: publish it and claim the next. */
@@ -41,9 +42,19 @@ static inline bool outlet_put(struct outlet *outlet, const void *item)
         outlet->room = UINT32_MAX;
         outlet->run = spsc_claim(outlet->ring, &outlet->room);
         if (outlet->room == 0)
-            return false;
+            return NULL;
     }
-    spsc_copy_cells(&outlet->run[outlet->used++], item, 1);
+    return &outlet->run[outlet->used++];
+}
+
+/* Puts one cell; false when the ring is full. Not visible before outlet_flush. */
+static inline bool outlet_put(struct outlet *outlet, const void *item)
+{
+    struct cell *cell = outlet_next(outlet);
+
+    if (unlikely(cell == NULL))
+        return false;
+    spsc_copy_cells(cell, item, 1);
     return true;
 }
 

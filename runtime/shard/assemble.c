@@ -86,7 +86,7 @@ static int arrays_init(struct shard *shard)
 {
     const uint32_t shards = shard->shard_count;
 
-    shard->links = calloc(shards, sizeof(*shard->links));
+    shard->links = calloc(shards, sizeof(struct link *));
     shard->links_flush = calloc(shards, sizeof(*shard->links_flush));
     shard->inlets = calloc(shards, sizeof(*shard->inlets));
     shard->port_left = calloc(PORTS_MAX, sizeof(*shard->port_left));
@@ -185,7 +185,7 @@ int pawl__shards_create(struct pawl_runtime *runtime, const struct pawl_options 
     error = registry_create(runtime);
     if (error != 0)
         return error;
-    runtime->shards = calloc(runtime->shard_count, sizeof(*runtime->shards));
+    runtime->shards = calloc(runtime->shard_count, sizeof(struct shard *));
     if (runtime->shards == NULL)
         return -ENOMEM;
     runtime->ports->shards = runtime->shards;

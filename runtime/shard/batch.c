@@ -25,11 +25,15 @@
 
 #include "shard/create.h"
 #include "shard/deferral.h"
+#include "shard/exchange.h"
 #include "shard/shard.h"
 #include "shard/timers.h"
 
 /* Fewer events than this are not worth another round of grouping. */
 #define REGROUP_MIN 8u
+
+/* What a plain step may stage and still take the short way. */
+#define STAGED_QUICK (STAGED_POSTS | STAGED_ANSWER)
 
 /* Flags of an event whose handling ends with no word to anybody. */
 #define FLAGS_QUIET (PAWL_EVENT_CONTROL | PAWL_EVENT_TIMER)
@@ -199,17 +203,34 @@ static void finish_staged(struct shard *shard, uint32_t slot_index, const struct
                       pawl__step_finish_plain(shard, slot_index, event, transition));
 }
 
+/* What a plain step has staged, where it is no more than posts and an answer; it has been committed. */
+static uint64_t send_staged(struct shard *shard)
+{
+    struct pawl_step *step = &shard->step;
+    const uint64_t answer = (step->staged & STAGED_ANSWER) != 0 ? step->answer : 0;
+
+    for (uint32_t i = 0; i < step->posts_count; i++)
+        pawl__exchange_route(shard, &step->posts[i]);
+    shard->count.posted += step->posts_count;
+    step->posts_count = 0;
+    step->staged = 0;
+    return answer;
+}
+
 /* What follows the commit of a plain step, where there is anything to do. */
 static void after_plain(struct shard *shard, const struct pawl_event *event, uint16_t source,
                         const struct shard_machine *machine, const struct transition *transition,
                         uint64_t head, struct slot *slot)
 {
+    const uint64_t answer = send_staged(shard);
+
     if ((event->flags & ~FLAGS_QUIET) != 0)
         pawl__report_done(shard, event, source, event->task, transition->target,
-                          head_version(head + 2 * HEAD_VERSION_ONE) >> 1, 0);
-    if ((transition->flags & TRANSITION_EXTERNAL) != 0 && slot_deferred(slot) != 0)
+                          head_version(head + 2 * HEAD_VERSION_ONE) >> 1, answer);
+    if ((transition->flags & TRANSITION_EXTERNAL) != 0 && slot_deferred(slot) != 0) {
         pawl__deferral_recall(shard, id_slot(event->task));
-    enter_group(shard, machine, transition, source);
+        enter_group(shard, machine, transition, source);
+    }
 }
 
 /*
@@ -239,7 +260,7 @@ run_plain(struct shard *shard, const struct pawl_event *events, uint16_t source,
         if (function != NULL) {
             words_load(step->context, context, words);
             function(step, step->context, event);
-            if (unlikely(step->staged != 0)) {
+            if (unlikely((step->staged & ~STAGED_QUICK) != 0)) {
                 finish_staged(shard, id_slot(event->task), event, transition);
                 enter_group(shard, machine, transition, source);
                 continue;
@@ -252,7 +273,8 @@ run_plain(struct shard *shard, const struct pawl_event *events, uint16_t source,
             store_release(&slot->since, since);
         slot_write_end(slot, head, SLOT_ALIVE, transition->target);
         steps++;
-        if (unlikely(((event->flags & ~FLAGS_QUIET) | (external ? slot_deferred(slot) : 0)) != 0))
+        if (unlikely(((event->flags & ~FLAGS_QUIET) | (external ? slot_deferred(slot) : 0) |
+                      step->staged) != 0))
             after_plain(shard, event, source, machine, transition, head, slot);
     }
     shard->count.transitions += steps;

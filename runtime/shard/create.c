@@ -92,6 +92,8 @@ static uint32_t reserve(struct shard *shard, const struct pawl_task_spec *spec, 
         if (*error != 0) {
             if (*error == -EEXIST)
                 *task = id_make(shard->number, taken_generation, taken_slot);
+            else
+                *task = PAWL_NO_TASK;
             pawl__table_release(&shard->table, index, machine->context_size);
             return 0;
         }

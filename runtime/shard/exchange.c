@@ -29,14 +29,12 @@ static struct link *link_create(struct shard *from, struct shard *to)
     return link;
 }
 
-bool pawl__exchange_ensure(struct shard *shard, uint32_t to)
+bool pawl__exchange_connect(struct shard *shard, uint32_t to)
 {
     struct shard *receiver = shard->shards[to];
     struct link *link;
     uint32_t place;
 
-    if (to == shard->number || shard->links[to] != NULL)
-        return true;
     link = link_create(shard, receiver);
     if (link == NULL)
         return false;

@@ -29,8 +29,15 @@ struct link {
     bool flush;                  /* F: it is in shard->links_flush */
 };
 
+/* Makes the link. False: no memory. */
+bool pawl__exchange_connect(struct shard *shard, uint32_t to);
+
 /* Makes sure that the link exists. False: no memory. */
-bool pawl__exchange_ensure(struct shard *shard, uint32_t to);
+static inline bool exchange_ensure(struct shard *shard, uint32_t to)
+{
+    return likely(to == shard->number || shard->links[to] != NULL) ||
+           pawl__exchange_connect(shard, to);
+}
 
 /*
  * Routes one event to the shard of its task, this one included. The link exists, and a chunk is at

@@ -13,6 +13,7 @@
 #include "shard/exchange.h"
 #include "shard/shard.h"
 #include "shard/timers.h"
+#include "task/event.h"
 
 static bool has_failed(const struct pawl_step *step)
 {
@@ -61,9 +62,9 @@ int pawl__step_stage(struct pawl_step *step, const struct pawl_event *event)
         return pawl__step_fail(step, -ENOSPC);
     if (shard->chunks.count <= count && !pawl__chunks_ensure(&shard->chunks, count + 1))
         return pawl__step_fail(step, -ENOMEM);
-    if (!pawl__exchange_ensure(shard, id_shard(event->task)))
+    if (!exchange_ensure(shard, id_shard(event->task)))
         return pawl__step_fail(step, -ENOMEM);
-    step->posts[count] = *event;
+    event_copy(&step->posts[count], event);
     step->posts_count = count + 1;
     step->staged |= STAGED_POSTS;
     return 0;

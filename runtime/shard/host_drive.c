@@ -21,22 +21,34 @@ static int turn(struct shard *shard)
 {
     uint32_t mode, handled;
 
+    /* The wait is over, in a pause too: what ended it must not end the next one.
+     * relaxed: only the sleeper, which is this thread, writes ASLEEP. */
+    if (load_relaxed(&shard->park.word) != PARK_AWAKE || shard->waited) {
+        pawl__park_cancel(&shard->park);
+        shard->waited = false;
+    }
     mode = load_acquire(&shard->mode);
     store_release(&shard->acknowledged, mode);
     if (mode == SHARD_PAUSED)
         return 0;
     if (mode != SHARD_RUNNING)
         return -EBUSY;
-    /* relaxed: only the sleeper, which is this thread, writes ASLEEP. */
-    if (load_relaxed(&shard->park.word) != PARK_AWAKE || shard->waited) {
-        pawl__park_cancel(&shard->park);
-        shard->waited = false;
-    }
     handled = pawl__turn(shard);
     /* Nobody else waits for grace periods in this mode; a quiet turn is the time for it. */
     if (handled == 0 && reclaim_pending(&shard->table.reclaim) > 0)
         reclaim_synchronize(&shard->table.reclaim);
     return (int)handled;
+}
+
+static void enter(struct shard *shard)
+{
+    store_release(&shard->turning, 1);
+    fence_seq_cst();
+}
+
+static void leave(struct shard *shard)
+{
+    store_release(&shard->turning, 0);
 }
 
 int pawl_turn(struct pawl_runtime *runtime, unsigned number)
@@ -47,11 +59,22 @@ int pawl_turn(struct pawl_runtime *runtime, unsigned number)
     if (number >= runtime->shard_count || !runtime->host_driven)
         return -EINVAL;
     shard = runtime->shards[number];
-    store_release(&shard->turning, 1);
-    fence_seq_cst();
+    enter(shard);
     handled = turn(shard);
-    store_release(&shard->turning, 0);
+    leave(shard);
     return handled;
+}
+
+int pawl__host_create(struct shard *shard, const struct pawl_task_spec *spec,
+                      struct pawl_task *task)
+{
+    int error = -EBUSY;
+
+    enter(shard);
+    if (load_acquire(&shard->mode) == SHARD_RUNNING)
+        error = pawl__turn_create(shard, spec, task);
+    leave(shard);
+    return error;
 }
 
 int pawl_shard_wait_fd(struct pawl_runtime *runtime, unsigned number)
@@ -61,20 +84,18 @@ int pawl_shard_wait_fd(struct pawl_runtime *runtime, unsigned number)
     return runtime->shards[number]->park.poll_fd;
 }
 
-int pawl_shard_wait_prepare(struct pawl_runtime *runtime, unsigned number)
+static int wait_prepare(struct shard *shard)
 {
-    struct shard *shard;
     uint64_t timeout_ns;
 
-    if (number >= runtime->shard_count || !runtime->host_driven)
-        return -EINVAL;
-    shard = runtime->shards[number];
     shard->waited = true;
     pawl__park_prepare(&shard->park);
     /* A paused shard does nothing until the mode changes, which wakes. */
     if (load_acquire(&shard->mode) == SHARD_PAUSED &&
-        load_relaxed(&shard->acknowledged) == SHARD_PAUSED)
+        load_relaxed(&shard->acknowledged) == SHARD_PAUSED) {
+        pawl__park_deadline(&shard->park, UINT64_MAX);
         return 1;
+    }
     timeout_ns = pawl__shard_timeout_ns(shard);
     if (timeout_ns == 0 || pawl__shard_has_work(shard)) {
         pawl__park_cancel(&shard->park);
@@ -83,6 +104,21 @@ int pawl_shard_wait_prepare(struct pawl_runtime *runtime, unsigned number)
     /* Nobody tells when a virtual time comes. */
     pawl__park_deadline(&shard->park, shard->clock->is_virtual ? UINT64_MAX : timeout_ns);
     return 1;
+}
+
+int pawl_shard_wait_prepare(struct pawl_runtime *runtime, unsigned number)
+{
+    struct shard *shard;
+    int ready;
+
+    if (number >= runtime->shard_count || !runtime->host_driven)
+        return -EINVAL;
+    shard = runtime->shards[number];
+    /* The look at the rings is the consumer's, which a stop becomes: it waits as for a turn. */
+    enter(shard);
+    ready = wait_prepare(shard);
+    leave(shard);
+    return ready;
 }
 
 uint64_t pawl_shard_next_timer_ns(struct pawl_runtime *runtime, unsigned number)

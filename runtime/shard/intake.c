@@ -46,7 +46,7 @@ uint32_t pawl__ports_take(struct shard *shard)
     const uint32_t top = load_acquire(&shard->ports->top);
     uint32_t taken = 0;
 
-    for (uint32_t n = 0; n < top; n++) {
+    for (uint32_t n = 0; n < top && shard->inflight < shard->inflight_soft; n++) {
         const uint32_t i =
             shard->port_next + n < top ? shard->port_next + n : shard->port_next + n - top;
         struct pawl_port *port = port_at(shard, i);

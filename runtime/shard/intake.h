@@ -2,7 +2,8 @@
  * intake.h - the shards' side of ports.
  *
  * Layer: shard. Owner: the shard, but for pawl__ports_waiting. Fairness: every turn takes at most a
- * quota from each port, and begins with another port than the turn before.
+ * quota from each port, and begins with another port than the turn before. Under pressure (shard.h) the
+ * round ends before the next port.
  */
 #ifndef PAWL_SHARD_INTAKE_H
 #define PAWL_SHARD_INTAKE_H

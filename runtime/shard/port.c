@@ -10,6 +10,7 @@
 #include "shard/create.h"
 #include "shard/registry.h"
 #include "shard/runtime.h"
+#include "task/event.h"
 
 #define PORT_CAPACITY_MIN 64u
 
@@ -57,11 +58,14 @@ static bool put(struct pawl_port *port, const struct pawl_event *event, uint32_t
     struct port_lane *lane = &port->lanes[to];
     const bool control = (event->flags & PAWL_EVENT_CONTROL) != 0;
     const bool complete = (event->flags & PAWL_EVENT_COMPLETE) != 0;
+    struct cell *cell;
 
     if (unlikely(complete && port->outstanding == port->completions_max))
         return false;
-    if (unlikely(!outlet_put(control ? &lane->control_out : &lane->events_out, event)))
+    cell = outlet_next(control ? &lane->control_out : &lane->events_out);
+    if (unlikely(cell == NULL))
         return false;
+    event_copy(cell, event);
     port->outstanding += complete;
     if (!lane->touched) {
         lane->touched = true;

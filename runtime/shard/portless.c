@@ -94,48 +94,48 @@ void pawl__portless_unregister(uint64_t number)
     free(gone);
 }
 
-static int add_hidden(uint64_t number, struct port_registry *registry, struct hidden **added)
+/* A new hidden port for this thread; NULL and *error when there can be none. */
+static struct hidden *add_hidden(uint64_t number, struct port_registry *registry, int *error)
 {
     struct hidden *hidden;
-    int error;
 
     pthread_once(&key_once, make_key);
+    *error = -key_error;
     if (key_error != 0)
-        return -key_error;
+        return NULL;
     hidden = malloc(sizeof(*hidden));
+    *error = -ENOMEM;
     if (hidden == NULL)
-        return -ENOMEM;
-    error = pawl__port_create(registry, PORTLESS_RING, PORTLESS_COMPLETIONS, true, &hidden->port);
-    if (error != 0)
+        return NULL;
+    *error = pawl__port_create(registry, PORTLESS_RING, PORTLESS_COMPLETIONS, true, &hidden->port);
+    if (*error != 0)
         goto fail;
     hidden->number = number;
     hidden->next = mine;
-    error = -pthread_setspecific(key, hidden);
-    if (error != 0) {
+    *error = -pthread_setspecific(key, hidden);
+    if (*error != 0) {
         pawl__port_abandon(hidden->port);
         goto fail;
     }
     mine = hidden;
-    *added = hidden;
-    return 0;
+    return hidden;
 
 fail:
     free(hidden);
-    return error;
+    return NULL;
 }
 
 int pawl__portless_get(uint64_t number, struct port_registry *registry, struct pawl_port **port)
 {
     struct hidden *hidden = mine;
-    int error;
+    int error = 0;
 
     while (hidden != NULL && hidden->number != number)
         hidden = hidden->next;
-    if (unlikely(hidden == NULL)) {
-        error = add_hidden(number, registry, &hidden);
-        if (error != 0)
-            return error;
-    }
+    if (unlikely(hidden == NULL))
+        hidden = add_hidden(number, registry, &error);
+    if (unlikely(hidden == NULL))
+        return error != 0 ? error : -ENOMEM;
     *port = hidden->port;
     return 0;
 }
@@ -144,7 +144,7 @@ int pawl__portless_get(uint64_t number, struct port_registry *registry, struct p
 
 int pawl_task_post(struct pawl_runtime *runtime, const struct pawl_event *events, size_t count)
 {
-    struct pawl_port *port;
+    struct pawl_port *port = NULL;
     int error;
 
     /* A completion would have nobody to go to. */
@@ -160,7 +160,7 @@ int pawl_task_post(struct pawl_runtime *runtime, const struct pawl_event *events
 
 int pawl_task_cancel(struct pawl_runtime *runtime, struct pawl_task task)
 {
-    struct pawl_port *port;
+    struct pawl_port *port = NULL;
     const int error = pawl__portless_get(runtime->number, runtime->ports, &port);
 
     return error != 0 ? error : pawl__port_cancel(port, task, 0, false);
@@ -189,7 +189,7 @@ int pawl_task_create(struct pawl_runtime *runtime, const struct pawl_task_spec *
                      struct pawl_task *task)
 {
     const struct port_registry *ports = runtime->ports;
-    struct pawl_port *port;
+    struct pawl_port *port = NULL;
     uint32_t home;
     int error;
 
@@ -211,5 +211,5 @@ int pawl_task_create(struct pawl_runtime *runtime, const struct pawl_task_spec *
             slab_live(&runtime->shards[home]->table.slots))
             home = i;
     home = pawl__create_home(runtime->key_seed, runtime->shard_count, spec, home);
-    return pawl__turn_create(runtime->shards[home], spec, task);
+    return pawl__host_create(runtime->shards[home], spec, task);
 }

@@ -35,8 +35,7 @@ static void reply(struct shard *shard, const struct pawl_event *event, uint64_t 
         .arg = {value, (uint64_t)(int64_t)error},
     };
 
-    if (pawl__chunks_ensure(&shard->chunks, 1) &&
-        pawl__exchange_ensure(shard, id_shard(answer.task)))
+    if (pawl__chunks_ensure(&shard->chunks, 1) && exchange_ensure(shard, id_shard(answer.task)))
         pawl__exchange_route(shard, &answer);
     else
         undelivered(shard, &answer, -ENOMEM);

@@ -144,8 +144,10 @@ struct shard {
     uint32_t ports_flush_count;
     uint16_t *group_head; /* S: by transition over all machines; GROUP_END between batches */
     uint16_t batch_mark;
-    uint32_t made;    /* S: SHARD_MADE_*, for unmaking */
-    int create_error; /* S: how a step with source SOURCE_CREATE ended */
+    bool recalling;       /* S: deferred events are being handled */
+    uint32_t recall_kept; /* S: raised events that this recall has kept */
+    uint32_t made;        /* S: SHARD_MADE_*, for unmaking */
+    int create_error;     /* S: how a step with source SOURCE_CREATE ended */
     uint32_t create_version;
     uint16_t create_state;
     struct batch batch;
@@ -213,6 +215,10 @@ struct fifo_source pawl__chunks_source(struct chunk_cache *cache);
 
 /* turn.c: creates a task between turns, on the thread that turns the shard. */
 int pawl__turn_create(struct shard *shard, const struct pawl_task_spec *spec,
+                      struct pawl_task *task);
+
+/* host_drive.c: the same as a turn of the host's: -EBUSY while the shards are not to be turned. */
+int pawl__host_create(struct shard *shard, const struct pawl_task_spec *spec,
                       struct pawl_task *task);
 
 static inline struct pawl_task shard_task(const struct shard *shard, const struct slot *slot,

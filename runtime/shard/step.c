@@ -133,7 +133,8 @@ static void keep_raised(struct pawl_step *step, const struct pawl_event *event)
     const uint32_t count = pawl__deferral_count(shard, step->slot) + step->kept_count;
     uint32_t kept;
 
-    if (count >= step->machine->deferred_max || step->kept_count == RAISE_CHAIN_MAX) {
+    if (count >= step->machine->deferred_max || step->kept_count == RAISE_CHAIN_MAX ||
+        (shard->recalling && shard->recall_kept == RAISE_CHAIN_MAX)) {
         pawl__step_fail(step, -ENOSPC);
         return;
     }
@@ -143,6 +144,7 @@ static void keep_raised(struct pawl_step *step, const struct pawl_event *event)
         return;
     }
     step->kept[step->kept_count++] = kept;
+    shard->recall_kept++;
     step->staged |= STAGED_KEPT;
 }
 

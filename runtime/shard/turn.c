@@ -57,10 +57,10 @@ static uint32_t take_control(struct shard *shard)
 /* Under pressure nothing is admitted from outside: inside work goes on and makes room. */
 static uint32_t take_outside(struct shard *shard)
 {
-    if (shard->inflight < shard->inflight_soft)
-        return pawl__ports_take(shard);
-    shard->count.throttled++;
-    return 0;
+    const uint32_t taken = pawl__ports_take(shard);
+
+    shard->count.throttled += shard->inflight >= shard->inflight_soft;
+    return taken;
 }
 
 static void publish(struct shard *shard)
@@ -187,7 +187,9 @@ void pawl__shard_main(void *argument)
     for (;;) {
         const uint32_t mode = load_acquire(&shard->mode);
 
-        store_release(&shard->acknowledged, mode);
+        /* Only a change is stored: senders read the same line for the park word. */
+        if (unlikely(load_relaxed(&shard->acknowledged) != mode)) /* relaxed: our own */
+            store_release(&shard->acknowledged, mode);
         if (mode == SHARD_STOPPED)
             break;
         if (mode != SHARD_RUNNING) {

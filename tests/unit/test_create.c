@@ -514,6 +514,57 @@ Test(create, entry_actions_can_finish_the_task)
     fixture_close(&f);
 }
 
+/* What waits for a first step has exactly one fate, whatever becomes of that step. */
+Test(create, events_that_wait_for_the_first_step_have_one_fate)
+{
+    enum first { MADE, GAVE_UP, FINISHED, STOPPED, FIRSTS };
+    static puppet_fn *const entries[] = {NULL, give_up, finish_at_once, NULL};
+
+    for (unsigned first = 0; first < FIRSTS; first++) {
+        struct pawl_buffer *const buffer = fixture_buffer();
+        struct pawl_completion done;
+        struct pawl_task early;
+
+        make_open(1);
+        spec.arg[0] = puppet_word(entries[first]);
+        early = told_early();
+        fixture_post(&f, &(struct pawl_event){.task = early,
+                                              .code = P_NOTE,
+                                              .flags = PAWL_EVENT_COMPLETE | PAWL_EVENT_CONTROL |
+                                                       PAWL_EVENT_BUFFER,
+                                              .tag = 1,
+                                              .arg = {(uintptr_t)buffer}});
+        /* One that the first state defers, and one that ends the task. */
+        fixture_post(&f, &(struct pawl_event){.task = early,
+                                              .code = P_WAIT,
+                                              .flags = PAWL_EVENT_COMPLETE | PAWL_EVENT_CONTROL,
+                                              .tag = 2});
+        cr_assert_eq(pawl_port_cancel(f.port, early, 3), 0);
+        if (first == STOPPED)
+            cr_assert_eq(pawl_stop(f.runtime), 0);
+        else
+            fixture_run(&f);
+        cr_assert_eq(fixture_references(buffer), 1, "case %u", first);
+        for (unsigned i = 0; i < 3; i++) {
+            done = fixture_reap(&f);
+            cr_assert_eq(done.task.id, early.id);
+            if (first == MADE)
+                cr_assert_eq(done.status, done.tag == 2 ? -ECANCELED : 0, "tag %u: %d", done.tag,
+                             done.status);
+            else if (first == STOPPED)
+                cr_assert_eq(done.status, -ECANCELED);
+            else
+                cr_assert(done.status == -ESTALE || done.status == -ECANCELED, "case %u: %d", first,
+                          done.status);
+        }
+        cr_assert(fixture_nothing_to_reap(&f));
+        cr_assert(!fixture_is_alive(&f, early));
+        fixture_close(&f);
+        cr_assert_eq(fixture_references(buffer), 1);
+        pawl_buffer_unref(buffer);
+    }
+}
+
 static void raise_and_defer(struct pawl_step *step, struct puppet *puppet,
                             const struct pawl_event *event)
 {

@@ -258,6 +258,37 @@ Test(host_drive, a_paused_shard_with_work_can_be_waited_for)
     world_close(world);
 }
 
+/* What woke the host during a pause has been seen; the next wait does not end by it again. */
+Test(host_drive, a_paused_loop_does_not_spin)
+{
+    struct world *world = real_time_world(1);
+    const struct pawl_task task = create_on(world, MACHINE_PROBE, 0);
+    struct pawl_event event = event_to(task, EV_ARM);
+
+    event.arg[0] = 20 * MS;
+    cr_assert(post_one_event(world->runtime, &event));
+    expect_quiet(world, 0);
+    cr_assert_eq(pawl_pause(world->runtime), 0);
+    cr_assert(is_readable(fd_of(world, 0)));
+    for (unsigned round = 0; round < 3; round++) {
+        cr_assert_eq(pawl_turn(world->runtime, 0), 0);
+        cr_assert_eq(pawl_shard_wait_prepare(world->runtime, 0), 1);
+        cr_assert(!is_readable(fd_of(world, 0)), "round %u", round);
+        post_to(world, task, EV_HIT);
+        /* The timer comes due meanwhile; it can wait as well. */
+        for (unsigned i = 0; i < 100; i++)
+            nap_briefly();
+    }
+    cr_assert_eq(load_acquire(&world->probe.hits), 0u);
+    cr_assert_eq(pawl_resume(world->runtime), 0);
+    cr_assert(is_readable(fd_of(world, 0)));
+    settle(world);
+    cr_assert_eq(load_acquire(&world->probe.hits), 3u);
+    while (load_acquire(&world->probe.rings) == 0)
+        settle(world);
+    world_close(world);
+}
+
 Test(host_drive, resume_and_stop_wake_the_wait)
 {
     struct world *world = world_start(PAWL_DRIVE_HOST, 1);
