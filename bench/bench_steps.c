@@ -4,13 +4,15 @@
  *
  *   pawl, host      events are posted to a port and stepped by pawl_turn on the same core; both are
  *                   counted together
+ *   pawl, turns     of these, the turns alone: what a step costs the shard
  *   pawl, thread    events are posted from this core and stepped by a shard's thread on another
  *   limit           a bare loop over an array: look up, call, store; no runtime, no ids, no readers,
  *                   no atomicity
  *   mutex and table a hash table of tasks under one mutex, looked up for every event
  *
  * Work: a life cycle of five states, one event kind; a task keeps two counters. Rounds are interleaved
- * and the medians of five are printed, with the ratio to pawl, host. Usage: bench_steps [TASKS...]
+ * and the medians of five are printed, with the ratio to pawl, host. From 20 M tasks on only pawl, host
+ * runs. Usage: bench_steps [TASKS...]
  */
 #include <pawl/pawl.h>
 #include <pthread.h>
@@ -23,7 +25,10 @@
 #include "base/bits.h"
 #include "base/random.h"
 
-enum { STATES = 5, BATCH = 8192, ROUNDS = 5, KINDS = 4 };
+/* From so many tasks on the peers are left out: all sides together would not fit a small machine. */
+#define ALONE UINT64_C(20000000)
+
+enum { STATES = 5, BATCH = 8192, ROUNDS = 5, KINDS = 5 };
 
 struct counts {
     uint64_t events;
@@ -77,6 +82,7 @@ struct pawl_side {
     struct random random;
     uint64_t count;
     bool threads;
+    double turning; /* seconds of the last round spent in turns */
 };
 
 static void fail(const char *what, int error)
@@ -148,15 +154,24 @@ static uint64_t handled_by(const struct pawl_side *side)
     return counters.transitions;
 }
 
+static void turn_until_idle(struct pawl_side *side)
+{
+    const double begin = now_s();
+
+    while (pawl_turn(side->runtime, 0) > 0)
+        ;
+    side->turning += now_s() - begin;
+}
+
 /* Seconds for `batches` batches, the making of events not counted (host) or overlapped (thread). */
 static double pawl_round(struct pawl_side *side, unsigned batches)
 {
     static struct pawl_event batch[BATCH];
-    const uint64_t before = handled_by(side);
-    const uint64_t goal = before + (uint64_t)batches * BATCH;
+    const uint64_t goal = handled_by(side) + (uint64_t)batches * BATCH;
     const double begin = now_s();
     double spent = 0;
 
+    side->turning = 0;
     for (unsigned b = 0; b < batches; b++) {
         size_t posted = 0;
         double posting;
@@ -168,8 +183,7 @@ static double pawl_round(struct pawl_side *side, unsigned batches)
 
             posted += took > 0 ? (size_t)took : 0;
             if (!side->threads)
-                while (pawl_turn(side->runtime, 0) > 0)
-                    ;
+                turn_until_idle(side);
         }
         spent += now_s() - posting;
     }
@@ -299,12 +313,30 @@ static void pin_last(void)
         }
 }
 
+static void report(const char *name, uint64_t tasks, double *rates, double reference)
+{
+    printf("%12llu tasks  %-16s %8.1f M steps/s  (%.1f to %.1f)  %5.2f of pawl, host\n",
+           (unsigned long long)tasks, name, rates[ROUNDS / 2] / 1e6, rates[0] / 1e6,
+           rates[ROUNDS - 1] / 1e6, rates[ROUNDS / 2] / reference);
+}
+
+static void report_memory(const struct pawl_side *side)
+{
+    struct pawl_counters counters;
+
+    pawl_shard_counters(side->runtime, 0, &counters);
+    printf("%12llu tasks  %-16s %8.1f bytes of memory a task\n", (unsigned long long)side->count,
+           "pawl", (double)counters.memory_bytes / side->count);
+}
+
 static void bench(struct pawl_machine *machine, uint64_t tasks)
 {
-    static const char *const names[KINDS] = {"pawl, host", "pawl, thread", "limit",
+    static const char *const names[KINDS] = {"pawl, host", "pawl, turns", "pawl, thread", "limit",
                                              "mutex and table"};
     const unsigned batches = 400;
     const double total = (double)batches * BATCH;
+    const bool alone = tasks >= ALONE;
+    const unsigned kinds = alone ? 2 : KINDS;
     struct pawl_side host, thread;
     struct bare_side bare;
     cpu_set_t before;
@@ -312,26 +344,31 @@ static void bench(struct pawl_machine *machine, uint64_t tasks)
 
     /* The plan heeds the affinity of the thread that opens: so that one is pinned afterwards. */
     pawl_side_open(&host, machine, tasks, false);
-    pawl_side_open(&thread, machine, tasks, true);
-    bare_open(&bare, tasks);
+    if (!alone) {
+        pawl_side_open(&thread, machine, tasks, true);
+        bare_open(&bare, tasks);
+    }
     sched_getaffinity(0, sizeof(before), &before);
     pin_last();
     for (unsigned round = 0; round < ROUNDS; round++) {
         rates[0][round] = total / pawl_round(&host, batches);
-        rates[1][round] = total / pawl_round(&thread, batches);
-        rates[2][round] = total / bare_round(&bare, batches, false);
-        rates[3][round] = total / bare_round(&bare, batches, true);
+        rates[1][round] = total / host.turning;
+        if (alone)
+            continue;
+        rates[2][round] = total / pawl_round(&thread, batches);
+        rates[3][round] = total / bare_round(&bare, batches, false);
+        rates[4][round] = total / bare_round(&bare, batches, true);
     }
-    for (unsigned kind = 0; kind < KINDS; kind++)
+    for (unsigned kind = 0; kind < kinds; kind++)
         qsort(rates[kind], ROUNDS, sizeof(double), by_size);
-    for (unsigned kind = 0; kind < KINDS; kind++)
-        printf("%12llu tasks  %-16s %8.1f M steps/s  (%.1f to %.1f)  %5.2f of pawl, host\n",
-               (unsigned long long)tasks, names[kind], rates[kind][ROUNDS / 2] / 1e6,
-               rates[kind][0] / 1e6, rates[kind][ROUNDS - 1] / 1e6,
-               rates[kind][ROUNDS / 2] / rates[0][ROUNDS / 2]);
+    for (unsigned kind = 0; kind < kinds; kind++)
+        report(names[kind], tasks, rates[kind], rates[0][ROUNDS / 2]);
+    report_memory(&host);
     sched_setaffinity(0, sizeof(before), &before);
-    bare_close(&bare);
-    pawl_side_close(&thread);
+    if (!alone) {
+        bare_close(&bare);
+        pawl_side_close(&thread);
+    }
     pawl_side_close(&host);
 }
 
