@@ -269,6 +269,7 @@ static void print_json(struct stress *s, const struct stress_result *r, bool ok)
     json_count("reads", r->reads);
     json_count("walks", r->walks);
     printf("  \"rss_bytes_per_task\": %.1f,\n", bytes_of(o, r));
+    printf("  \"allocator\": \"%s\",\n", r->allocator);
     /* With threads the state depends on the order of events: there is nothing to compare. */
     if (o->drive == PAWL_DRIVE_HOST)
         printf("  \"digest\": \"%016llx\",\n", (ull)r->digest);
@@ -281,8 +282,8 @@ static void print_summary(struct stress *s, const struct stress_result *r, bool 
 {
     const struct stress_options *o = &s->options;
     const struct pawl_counters *c = &r->counters;
-    printf("tasks         %llu on %u shard%s, %.1f bytes of memory each\n", (ull)o->tasks,
-           r->shards, r->shards == 1 ? "" : "s", bytes_of(o, r));
+    printf("tasks         %llu on %u shard%s, %.1f bytes of memory each, queues from %s\n",
+           (ull)o->tasks, r->shards, r->shards == 1 ? "" : "s", bytes_of(o, r), r->allocator);
     printf("load          %.2f s, %u producers (%u without a port), %u readers, driven by %s\n",
            r->seconds, o->producers, o->portless, o->readers, drive_name(o));
     printf("events        %llu, of which producers posted %llu to tasks that check\n",
@@ -317,7 +318,7 @@ int cmd_stress(int argc, char **argv)
                                    .port_capacity = 1024,
                                    .settle_seconds = 30,
                                    .drive = PAWL_DRIVE_THREADS}};
-    struct stress_result result = {.shards = 0};
+    struct stress_result result = {.allocator = "nothing"};
     int code;
     while ((code = getopt_long(argc, argv, "n:s:jhV", long_options, NULL)) != -1) {
         if (code == OPT_HELP) {

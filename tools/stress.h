@@ -238,6 +238,7 @@ void producers_check_end(struct stress *s);
 /* --- stress_run.c --- */
 
 struct stress_result {
+    const char *allocator;         /* where the shards' memory came from */
     struct pawl_counters counters; /* at the end */
     struct producer_totals totals;
     double seconds;  /* under load */

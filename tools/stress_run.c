@@ -351,6 +351,7 @@ int stress_run(struct stress *s, struct stress_result *result)
     if (rc != 0)
         goto out;
     result->shards = s->shard_count;
+    result->allocator = pawl_runtime_allocator(s->runtime);
     s->handles = calloc(s->tasks, sizeof(*s->handles));
     rc = s->handles == NULL ? -ENOMEM : producers_open(s);
     if (rc == 0)

@@ -49,7 +49,6 @@ struct reader {
     uint64_t missing; /* a task that lives and was not there */
     uint64_t risen;   /* a task that has ended and was there */
     uint64_t doubled; /* seen twice in a walk */
-    pthread_t thread;
 };
 
 static int make_key(char key[32], uint64_t number)
@@ -323,6 +322,7 @@ int main(int argc, char **argv)
     struct scene scene = {.world = world_start(PAWL_DRIVE_THREADS, SHARDS)};
     struct random random = {seed};
     struct reader readers[3], sum = {0};
+    pthread_t threads[3];
     bool ok;
 
     printf("stress_read: seed %llu\n", (unsigned long long)seed);
@@ -330,13 +330,13 @@ int main(int argc, char **argv)
     create_residents(&scene);
     for (unsigned i = 0; i < 3; i++) {
         readers[i] = (struct reader){.scene = &scene, .random = {seed + 1 + i}};
-        cr_assert(pthread_create(&readers[i].thread, NULL, i == 2 ? walk_around : look_around,
+        cr_assert(pthread_create(&threads[i], NULL, i == 2 ? walk_around : look_around,
                                  &readers[i]) == 0);
     }
     churn(&scene, &random, pawl_clock_monotonic.now_ns(NULL) + seconds * 1000 * MS);
     store_release(&scene.stop, 1);
     for (unsigned i = 0; i < 3; i++) {
-        pthread_join(readers[i].thread, NULL);
+        pthread_join(threads[i], NULL);
         sum.looks += readers[i].looks;
         sum.torn += readers[i].torn;
         sum.wrong += readers[i].wrong;
