@@ -8,7 +8,8 @@
  * Fetching the lines of a whole batch first hides the one (100 M tasks run nearly as fast as a few
  * thousand); running all events of one transition together mends the other, because the branch
  * predictor then sees the same handler again and again (twice the speed). Fetching the next batch while
- * this one steps was tried and is slower: its lines push this batch's out of the first-level cache.
+ * this one steps, in either stage and with batches of 32 to 256, was tried and is slower: 34 to 46 ns a
+ * step at 100 M tasks instead of 19 to 24.
  *
  * Grouping must not reorder one task's events. A slot carries the mark of the batch that last met it;
  * the first event of a task in a batch may be grouped, all others go to the list `later`, which is

@@ -170,11 +170,13 @@ struct shard {
     /* Written by others. */
     _Alignas(2 * CACHE_LINE) struct park park;
     _Atomic uint32_t mode;          /* M: enum shard_mode */
-    _Atomic uint32_t turning;       /* S: host-driven: a thread is inside a turn */
     _Atomic uint32_t acknowledged;  /* S: the mode it has seen */
     _Atomic uint32_t inlets_count;  /* A: claimed by a sender's first event */
     _Atomic(struct link *) *inlets; /* A: shard_count of them, in order of arrival */
     void *thread;                   /* M */
+
+    /* Apart from the park word, which senders read: this one is written every turn. */
+    _Alignas(2 * CACHE_LINE) _Atomic uint32_t turning; /* S: host-driven: inside a turn */
 };
 
 /* One bounded turn; returns how many events it handled. */
