@@ -264,7 +264,7 @@ static inline void slab_free(struct slab *slab, uint32_t index)
     granule->tail = index;
     granule->free++;
     granule->live--;
-    store_relaxed(&slab->live, load_relaxed(&slab->live) - 1);
+    store_release(&slab->live, load_relaxed(&slab->live) - 1);
     if (unlikely(granule->live == 0 || (granule->flags & SLAB_READY) == 0))
         pawl__slab_free_slow(slab, granule, index);
 }
@@ -299,9 +299,10 @@ static inline uint32_t slab_floor(const struct slab *slab, uint32_t index)
 
 /* Counters, any thread: relaxed, each right by itself, not with one another. */
 
+/* acquire: who sees fewer sees what the owner did before it freed. */
 static inline uint64_t slab_live(const struct slab *slab)
 {
-    return load_relaxed(&slab->live);
+    return load_acquire(&slab->live);
 }
 
 /* One past the highest index ever handed out: the bound of a walk. */

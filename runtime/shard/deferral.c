@@ -84,9 +84,13 @@ static void recall(struct shard *shard, uint32_t slot_index)
             const uint32_t oldest = take_oldest(shard, &ring);
             const struct deferral kept = *at(shard, oldest);
 
-            slab_free(&shard->deferrals, oldest);
+            enum verdict verdict;
+
             shard->count.recalled++;
-            switch (pawl__step(shard, slot_index, &kept.event, kept.source)) {
+            verdict = pawl__step(shard, slot_index, &kept.event, kept.source);
+            /* Only now: for a drain that looks, an event is deferred until what it led to is under way. */
+            slab_free(&shard->deferrals, oldest);
+            switch (verdict) {
             case VERDICT_CHANGED:
                 again = true;
                 break;

@@ -94,6 +94,36 @@ void pawl__portless_unregister(uint64_t number)
     free(gone);
 }
 
+/* Entries for runtimes that are closed go when a new one is made, so that a thread that outlives many
+ * runtimes keeps few. */
+static void prune(void)
+{
+    struct hidden **link = &mine;
+
+    pthread_mutex_lock(&known_mutex);
+    while (*link != NULL) {
+        struct hidden *hidden = *link;
+
+        if (*find_known(hidden->number) != NULL) {
+            link = &hidden->next;
+            continue;
+        }
+        *link = hidden->next;
+        free(hidden);
+    }
+    pthread_mutex_unlock(&known_mutex);
+    pthread_setspecific(key, mine);
+}
+
+uint32_t pawl__portless_entries(void)
+{
+    uint32_t count = 0;
+
+    for (const struct hidden *hidden = mine; hidden != NULL; hidden = hidden->next)
+        count++;
+    return count;
+}
+
 /* A new hidden port for this thread; NULL and *error when there can be none. */
 static struct hidden *add_hidden(uint64_t number, struct port_registry *registry, int *error)
 {
@@ -103,6 +133,7 @@ static struct hidden *add_hidden(uint64_t number, struct port_registry *registry
     *error = -key_error;
     if (key_error != 0)
         return NULL;
+    prune();
     hidden = malloc(sizeof(*hidden));
     *error = -ENOMEM;
     if (hidden == NULL)

@@ -22,4 +22,7 @@ void pawl__portless_unregister(uint64_t number);
 /* This thread's hidden port. -ENOMEM, -ENOSPC. */
 int pawl__portless_get(uint64_t number, struct port_registry *registry, struct pawl_port **port);
 
+/* How many entries this thread keeps, of live and closed runtimes. */
+uint32_t pawl__portless_entries(void);
+
 #endif /* PAWL_SHARD_PORTLESS_H */

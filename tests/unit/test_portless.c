@@ -7,6 +7,8 @@
 #include "base/limits.h"
 #include "support/threads_fixture.h"
 
+#include "shard/portless.h"
+
 Test(portless, a_full_ring_takes_a_prefix_and_then_nothing)
 {
     struct world *world = world_start(PAWL_DRIVE_HOST, 1);
@@ -243,4 +245,17 @@ Test(portless, nothing_accepted_is_lost_by_a_stop)
                      (unsigned long long)accepted);
         world_close(world);
     }
+}
+
+Test(portless, a_thread_that_outlives_many_runtimes_keeps_one_entry)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        struct world *world = world_start(PAWL_DRIVE_HOST, 1);
+
+        post_to(world, create_on(world, MACHINE_PROBE, 0), EV_HIT);
+        settle(world);
+        cr_assert_eq(load_acquire(&world->probe.hits), 1u);
+        world_close(world);
+    }
+    cr_assert(pawl__portless_entries() <= 2, "%u entries", pawl__portless_entries());
 }
