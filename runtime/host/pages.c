@@ -53,6 +53,17 @@ static void *map_aligned(size_t bytes)
     return start + before;
 }
 
+static void count(struct pages_stats *stats, size_t bytes)
+{
+    uint64_t reserved;
+
+    if (stats == NULL)
+        return;
+    reserved = add_relaxed(&stats->reserved, bytes) + bytes;
+    if (reserved > load_relaxed(&stats->reserved_peak))
+        store_relaxed(&stats->reserved_peak, reserved); /* one caller, one thread at a time */
+}
+
 void *pawl__pages_reserve(size_t bytes, enum pages_policy policy, struct pages_stats *stats)
 {
     bytes = align_up(bytes, PAGE_BYTES);
@@ -69,10 +80,7 @@ void *pawl__pages_reserve(size_t bytes, enum pages_policy policy, struct pages_s
     else if (policy == PAGES_SMALL)
         (void)madvise(start, bytes, MADV_NOHUGEPAGE);
 
-    const uint64_t reserved = add_relaxed(&stats->reserved, bytes) + bytes;
-
-    if (reserved > load_relaxed(&stats->reserved_peak))
-        store_relaxed(&stats->reserved_peak, reserved); /* one caller, one thread at a time */
+    count(stats, bytes);
     return start;
 }
 
@@ -87,5 +95,6 @@ void pawl__pages_unmap(void *start, size_t bytes, struct pages_stats *stats)
         return;
     bytes = align_up(bytes, PAGE_BYTES);
     CHECK(munmap(start, bytes) == 0);
-    add_relaxed(&stats->reserved, (uint64_t)0 - bytes);
+    if (stats != NULL)
+        add_relaxed(&stats->reserved, (uint64_t)0 - bytes);
 }

@@ -36,7 +36,6 @@ struct pawl_port {
     uint32_t shard_count;           /* I */
     uint32_t completions_max;       /* I */
     bool hidden;                    /* I */
-    struct pages_stats pages;       /* I */
     size_t mapped_bytes;            /* I */
     struct port_lane *lanes;        /* I: one a shard */
     uint16_t *touched;              /* I: P's list of shards to flush */

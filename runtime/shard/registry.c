@@ -55,8 +55,7 @@ static struct pawl_port *port_map(struct port_registry *registry, uint32_t capac
 {
     const uint32_t shards = registry->shard_count;
     const struct port_layout layout = layout_of(shards, capacity, completions);
-    struct pages_stats pages = {0};
-    char *memory = pawl__pages_reserve(layout.bytes, PAGES_PLAIN, &pages);
+    char *memory = pawl__pages_reserve(layout.bytes, PAGES_PLAIN, NULL);
     struct pawl_port *port = (struct pawl_port *)(void *)memory;
     struct cell *cells;
 
@@ -76,10 +75,8 @@ static struct pawl_port *port_map(struct port_registry *registry, uint32_t capac
 
 static void port_unmap(struct pawl_port *port)
 {
-    struct pages_stats pages = {0};
-
     pawl__park_fini(&port->park);
-    pawl__pages_unmap(port, port->mapped_bytes, &pages);
+    pawl__pages_unmap(port, port->mapped_bytes, NULL);
 }
 
 /* The lowest entry without a port; PORTS_MAX when there is none. Mutex held. */
