@@ -24,8 +24,6 @@
 #define add_relaxed(p, v)   atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define add_acq_rel(p, v)   atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define sub_acq_rel(p, v)   atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
-#define or_acq_rel(p, v)    atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
-#define and_acq_rel(p, v)   atomic_fetch_and_explicit((p), (v), memory_order_acq_rel)
 #define cas_acq_rel(p, e, v)                                                                       \
     atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_acq_rel,                   \
                                             memory_order_acquire)

@@ -12,8 +12,6 @@
 
 #define CACHE_LINE   64
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define container_of(pointer, type, member)                                                        \
-    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 static inline bool is_power_of_two(uint64_t x)
 {

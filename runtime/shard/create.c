@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "task/event.h"
+
 int pawl__create_check(const struct shard_machine *machines, uint32_t machine_count,
                        uint32_t shard_count, const struct pawl_task_spec *spec)
 {
@@ -81,7 +83,9 @@ static uint32_t reserve(struct shard *shard, const struct pawl_task_spec *spec, 
     uint32_t key, taken_slot, taken_generation;
 
     if (index == 0) {
-        *error = -ENOSPC;
+        const struct slab *slots = &shard->table.slots;
+
+        *error = slab_live(slots) >= slots->objects_max ? -ENOSPC : -ENOMEM;
         return 0;
     }
     slot = table_slot(&shard->table, index);
@@ -110,8 +114,7 @@ static struct pawl_task_spec spec_of(const struct pawl_event *event)
     struct pawl_task_spec spec = {.machine = id_slot(event->task)};
 
     if ((event->flags & PAWL_EVENT_BUFFER) != 0) {
-        struct pawl_buffer *buffer = (struct pawl_buffer *)(uintptr_t)event->arg[0];
-        const struct create_request *request = pawl_buffer_bytes(buffer);
+        const struct create_request *request = pawl_buffer_bytes(event_buffer(event));
 
         memcpy(spec.arg, request->arg, sizeof(spec.arg));
         spec.key = request->key_size > 0 ? request->bytes : NULL;
@@ -191,8 +194,8 @@ static int stage_request(struct pawl_step *step, const struct pawl_task_spec *sp
         event.tag = reply_code;
     }
     error = pawl__step_stage(step, &event);
-    if (error != 0 && (event.flags & PAWL_EVENT_BUFFER) != 0)
-        pawl_buffer_unref((struct pawl_buffer *)(uintptr_t)event.arg[0]);
+    if (error != 0)
+        event_drop_buffer(&event);
     return error;
 }
 

@@ -162,8 +162,8 @@ int pawl_port_create(struct pawl_port *port, const struct pawl_task_spec *spec, 
     event.flags |= PAWL_EVENT_COMPLETE;
     event.tag = tag;
     error = post_one(port, &event);
-    if (error != 0 && (event.flags & PAWL_EVENT_BUFFER) != 0)
-        pawl_buffer_unref((struct pawl_buffer *)(uintptr_t)event.arg[0]);
+    if (error != 0)
+        event_drop_buffer(&event);
     if (error == 0)
         port->any_next = (port->any_next + 1) % port->shard_count;
     return error;

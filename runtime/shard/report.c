@@ -9,12 +9,7 @@
 #include "shard/exchange.h"
 #include "shard/intake.h"
 #include "shard/shard.h"
-
-static void drop_buffer(const struct pawl_event *event)
-{
-    if ((event->flags & PAWL_EVENT_BUFFER) != 0)
-        pawl_buffer_unref((struct pawl_buffer *)(uintptr_t)event->arg[0]);
-}
+#include "task/event.h"
 
 static void undelivered(struct shard *shard, const struct pawl_event *event, int reason)
 {
@@ -60,7 +55,7 @@ void pawl__report_done(struct shard *shard, const struct pawl_event *event, uint
     }
     if ((event->flags & PAWL_EVENT_ASK) != 0)
         reply(shard, event, value, 0);
-    drop_buffer(event);
+    event_drop_buffer(event);
 }
 
 void pawl__report_failed(struct shard *shard, const struct pawl_event *event, uint16_t source,
@@ -78,5 +73,5 @@ void pawl__report_failed(struct shard *shard, const struct pawl_event *event, ui
         reply(shard, event, task.id, error);
     else
         undelivered(shard, event, error);
-    drop_buffer(event);
+    event_drop_buffer(event);
 }

@@ -15,6 +15,7 @@
 #include "shard/exchange.h"
 #include "shard/shard.h"
 #include "shard/timers.h"
+#include "task/event.h"
 
 static const struct shard_machine *machine_of(const struct shard *shard, const struct slot *slot)
 {
@@ -189,18 +190,12 @@ static void handle_raised(struct pawl_step *step)
         step->shard->count.ignored += step->raises_count - step->raises_done;
 }
 
-static void free_posts(struct pawl_step *step)
-{
-    for (uint32_t i = 0; i < step->posts_count; i++)
-        if ((step->posts[i].flags & PAWL_EVENT_BUFFER) != 0)
-            pawl_buffer_unref((struct pawl_buffer *)(uintptr_t)step->posts[i].arg[0]);
-}
-
 static void take_back(struct shard *shard)
 {
     struct pawl_step *step = &shard->step;
 
-    free_posts(step);
+    for (uint32_t i = 0; i < step->posts_count; i++)
+        event_drop_buffer(&step->posts[i]);
     pawl__timers_abort(step);
     for (uint32_t i = 0; i < step->creates_count; i++) {
         const struct slot *slot = table_slot(&shard->table, step->creates[i]);
