@@ -89,6 +89,7 @@ static int wait_prepare(struct shard *shard)
     uint64_t timeout_ns;
 
     shard->waited = true;
+    pawl__shard_settle(shard);
     pawl__park_prepare(&shard->park);
     /* A paused shard does nothing until the mode changes, which wakes. */
     if (load_acquire(&shard->mode) == SHARD_PAUSED &&

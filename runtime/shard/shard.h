@@ -154,6 +154,7 @@ struct shard {
     struct pawl_step step;
     struct pawl_counters count; /* S: kept plainly, published once a turn */
     uint64_t idle_since_ns;     /* when the shard last had work; 0: it has */
+    uint64_t arena_peak;        /* bytes, since the arena was trimmed */
     bool house_more;            /* memory is left to be given back */
     bool waited;                /* host-driven: the descriptor was waited on since the last turn */
 
@@ -187,6 +188,9 @@ void pawl__shard_main(void *shard);
 
 /* Whether anything waits for the shard now: the look between park_prepare and sleep. */
 bool pawl__shard_has_work(struct shard *shard);
+
+/* Before a shard sleeps: what its queues needed at their peak goes back to the system. */
+void pawl__shard_settle(struct shard *shard);
 
 /* Nanoseconds from now until the wheel wants attention; UINT64_MAX: never. */
 uint64_t pawl__shard_timeout_ns(struct shard *shard);

@@ -16,6 +16,9 @@
 /* How long a shard with something for a full ring of another shard sleeps before it tries again. */
 #define BACKLOG_LOOK_NS UINT64_C(50000)
 
+/* Freed bytes from which on an allocator is asked to give its pages back before the shard sleeps. */
+#define ARENA_TRIM_MIN (UINT64_C(1) << 20)
+
 static void begin(struct shard *shard)
 {
     const uint64_t now = shard->clock->now_ns(shard->clock->user);
@@ -78,13 +81,17 @@ static void publish(struct shard *shard)
 /* Gives memory back and moves a growing index along, by a bounded amount; there may be more to do. */
 static void keep_house(struct shard *shard)
 {
+    const uint64_t arena = arena_bytes(&shard->arena);
     bool more = pawl__table_work(&shard->table);
+
+    if (arena > shard->arena_peak)
+        shard->arena_peak = arena;
 
     more |= slab_trim(&shard->timer_nodes);
     more |= slab_trim(&shard->deferrals);
     shard->house_more = more;
     shard->count.memory_bytes = pawl__table_bytes(&shard->table) + slab_bytes(&shard->timer_nodes) +
-                                slab_bytes(&shard->deferrals) + arena_bytes(&shard->arena) +
+                                slab_bytes(&shard->deferrals) + arena +
                                 load_relaxed(&shard->pages.reserved); /* relaxed: our own */
 }
 
@@ -145,11 +152,22 @@ uint64_t pawl__shard_timeout_ns(struct shard *shard)
     return at > now ? at - now : 0;
 }
 
+void pawl__shard_settle(struct shard *shard)
+{
+    const uint64_t bytes = arena_bytes(&shard->arena);
+
+    if (shard->arena_peak < bytes + ARENA_TRIM_MIN)
+        return;
+    pawl__arena_trim(&shard->arena);
+    shard->arena_peak = bytes;
+}
+
 /* Sleeps until there is work, a timer is due or the mode changes. */
 static void sleep(struct shard *shard, bool timers)
 {
     uint64_t timeout_ns;
 
+    pawl__shard_settle(shard);
     pawl__park_prepare(&shard->park);
     if (load_acquire(&shard->mode) != load_relaxed(&shard->acknowledged) ||
         (timers && pawl__shard_has_work(shard))) {

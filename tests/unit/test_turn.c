@@ -7,6 +7,8 @@
 #include "base/limits.h"
 #include "support/threads_fixture.h"
 
+#include "shard/runtime.h"
+
 static struct pawl_port *port_of(struct world *world, uint32_t capacity)
 {
     const struct pawl_port_options options = {.capacity = capacity};
@@ -317,5 +319,31 @@ Test(turn, memory_goes_back_after_a_peak)
               "%llu MiB at the peak, %llu MiB after it", (unsigned long long)((peak - base) >> 20),
               (unsigned long long)((rss - base) >> 20));
     free(tasks);
+    world_close(world);
+}
+
+/* After a peak of queued events the allocator is asked for its pages, once, before the shard sleeps. */
+Test(turn, what_queues_needed_at_their_peak_is_given_back_before_sleep)
+{
+    enum { FANS = 200, FAN = 250 };
+    struct world *world = world_start(PAWL_DRIVE_HOST, 1);
+    struct shard *shard = world->runtime->shards[0];
+    const struct pawl_task fan = create_on(world, MACHINE_PROBE, 0);
+    const struct pawl_task target = create_on(world, MACHINE_PROBE, 0);
+
+    for (unsigned i = 0; i < FANS; i++) {
+        struct pawl_event event = event_to(fan, EV_FAN);
+
+        event.arg[0] = target.id;
+        event.arg[1] = FAN;
+        cr_assert(post_one_event(world->runtime, &event));
+    }
+    pawl_turn(world->runtime, 0);
+    cr_assert(shard->arena_peak >= (uint64_t)FANS * FAN * sizeof(struct pawl_event));
+    settle(world);
+    cr_assert_eq(load_acquire(&world->probe.hits), (uint64_t)FANS * FAN);
+    cr_assert_eq(pawl_shard_wait_prepare(world->runtime, 0), 1);
+    cr_assert_eq(shard->arena_peak, arena_bytes(&shard->arena));
+    cr_assert(shard->arena_peak < UINT64_C(1) << 20);
     world_close(world);
 }
