@@ -16,10 +16,17 @@ typedef uint64_t event_half __attribute__((vector_size(16)));
 
 static inline void event_copy(void *to, const struct pawl_event *from)
 {
-    const event_half first = {from->task.id, (uint64_t)from->code | (uint64_t)from->flags << 16 |
-                                                 (uint64_t)from->tag << 32};
-    const event_half second = {from->arg[0], from->arg[1]};
+    uint64_t code = from->code;
+    uint64_t flags = from->flags;
+    uint64_t tag = from->tag;
+    uint64_t arg0 = from->arg[0];
+    uint64_t arg1 = from->arg[1];
+    event_half first, second;
 
+    /* Else the compiler joins loads of neighbours into wide ones. */
+    __asm__("" : "+r"(code), "+r"(flags), "+r"(tag), "+r"(arg0), "+r"(arg1));
+    first = (event_half){from->task.id, code | flags << 16 | tag << 32};
+    second = (event_half){arg0, arg1};
     _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "code is the lowest of the word");
     memcpy(to, &first, sizeof(first));
     memcpy((char *)to + sizeof(first), &second, sizeof(second));
