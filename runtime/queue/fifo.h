@@ -91,6 +91,24 @@ static inline bool fifo_push(struct fifo *fifo, const void *item)
 }
 
 /*
+ * fifo_claim - room at the tail, to be filled in place: the start of a contiguous run of *count cells,
+ * NULL and 0 where the next push would need a chunk. Nothing of it counts before fifo_publish; no
+ * other call may come between but fifo_peek and fifo_count.
+ */
+static inline struct cell *fifo_claim(const struct fifo *fifo, uint32_t *count)
+{
+    *count = fifo->tail != NULL ? FIFO_CHUNK_CELLS - fifo->tail_at : 0;
+    return *count > 0 ? &fifo->tail->cells[fifo->tail_at] : NULL;
+}
+
+/* Appends the first `count` cells of the last claim. */
+static inline void fifo_publish(struct fifo *fifo, uint32_t count)
+{
+    fifo->tail_at += count;
+    fifo->count += count;
+}
+
+/*
  * fifo_peek - the oldest cells, in place.
  *
  * In *count how many are wanted at most, out how many lie in one run (release them and peek again

@@ -44,6 +44,7 @@ static inline struct cell *outlet_next(struct outlet *outlet)
         if (outlet->room == 0)
             return NULL;
     }
+    prefetch_own(&outlet->run[outlet->used] + SPSC_AHEAD);
     return &outlet->run[outlet->used++];
 }
 

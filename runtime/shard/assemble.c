@@ -86,15 +86,18 @@ static int arrays_init(struct shard *shard)
 {
     const uint32_t shards = shard->shard_count;
 
+    shard->routes = calloc(shards, sizeof(*shard->routes));
     shard->links = calloc(shards, sizeof(struct link *));
     shard->links_flush = calloc(shards, sizeof(*shard->links_flush));
     shard->inlets = calloc(shards, sizeof(*shard->inlets));
     shard->port_left = calloc(PORTS_MAX, sizeof(*shard->port_left));
     shard->ports_flush = calloc(PORTS_MAX, sizeof(*shard->ports_flush));
     shard->group_head = calloc(shard->runtime->transitions_count, sizeof(*shard->group_head));
-    if (shard->links == NULL || shard->links_flush == NULL || shard->inlets == NULL ||
-        shard->port_left == NULL || shard->ports_flush == NULL || shard->group_head == NULL)
+    if (shard->routes == NULL || shard->links == NULL || shard->links_flush == NULL ||
+        shard->inlets == NULL || shard->port_left == NULL || shard->ports_flush == NULL ||
+        shard->group_head == NULL)
         return -ENOMEM;
+    shard->routes[shard->number].ready = true;
     return 0;
 }
 
@@ -153,6 +156,7 @@ static void shard_fini(struct shard *shard)
     free((void *)(uintptr_t)shard->inlets);
     free(shard->links_flush);
     free(shard->links);
+    free(shard->routes);
 }
 
 static int registry_create(struct pawl_runtime *runtime)

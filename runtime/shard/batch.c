@@ -211,7 +211,7 @@ static uint64_t send_staged(struct shard *shard)
     const uint64_t answer = (step->staged & STAGED_ANSWER) != 0 ? step->answer : 0;
 
     for (uint32_t i = 0; i < step->posts_count; i++)
-        pawl__exchange_route(shard, &step->posts[i]);
+        exchange_route(shard, &step->posts[i]);
     shard->count.posted += step->posts_count;
     step->posts_count = 0;
     step->staged = 0;
@@ -360,7 +360,9 @@ void pawl__batch(struct shard *shard, const struct pawl_event *events, uint32_t 
     while (count > 0) {
         const uint32_t now = count < BATCH_MAX ? count : BATCH_MAX;
 
+        pawl__exchange_open_local(shard);
         batch_once(shard, events, now, source);
+        pawl__exchange_close_local(shard);
         events += now;
         count -= now;
     }

@@ -22,7 +22,6 @@ static struct link *link_create(struct shard *from, struct shard *to)
     link->mapped_bytes = bytes;
     spsc_init(&link->events, cells, capacity);
     spsc_init(&link->control, cells + capacity, CONTROL_RING);
-    outlet_init(&link->events_out, &link->events);
     outlet_init(&link->control_out, &link->control);
     pawl__fifo_init(&link->events_backlog, &chunks);
     pawl__fifo_init(&link->control_backlog, &chunks);
@@ -39,6 +38,7 @@ bool pawl__exchange_connect(struct shard *shard, uint32_t to)
     if (link == NULL)
         return false;
     shard->links[to] = link;
+    shard->routes[to].ready = true;
     place = add_acq_rel(&receiver->inlets_count, 1);
     CHECK(place < receiver->shard_count);
     store_release(&receiver->inlets[place], link); /* (L1) pairs with (L2) */
@@ -51,40 +51,114 @@ static void backlog_push(struct shard *shard, struct fifo *backlog, const struct
     shard->inflight++;
 }
 
-void pawl__exchange_route(struct shard *shard, const struct pawl_event *event)
+static void route_set(struct route *route, struct cell *run, uint32_t room)
 {
-    const uint32_t to = id_shard(event->task);
-    const bool control = (event->flags & PAWL_EVENT_CONTROL) != 0;
-    struct link *link;
-    struct fifo *backlog;
+    route->begin = route->next = run;
+    route->end = run + room;
+}
 
-    shard_count_routed(shard);
-    if (to == shard->number) {
-        backlog_push(shard, control ? &shard->local_control : &shard->local, event);
+static uint32_t route_written(const struct route *route)
+{
+    return (uint32_t)(route->next - route->begin);
+}
+
+void pawl__exchange_open_local(struct shard *shard)
+{
+    uint32_t room;
+    struct cell *run = fifo_claim(&shard->local, &room);
+
+    route_set(&shard->routes[shard->number], run, room);
+    shard->local_open = true;
+}
+
+void pawl__exchange_close_local(struct shard *shard)
+{
+    struct route *own = &shard->routes[shard->number];
+    const uint32_t written = route_written(own);
+
+    fifo_publish(&shard->local, written);
+    shard->inflight += written;
+    route_set(own, NULL, 0);
+    shard->local_open = false;
+}
+
+static void route_local(struct shard *shard, const struct pawl_event *event)
+{
+    const bool open = shard->local_open;
+
+    if ((event->flags & PAWL_EVENT_CONTROL) != 0) {
+        backlog_push(shard, &shard->local_control, event);
         return;
     }
-    link = shard->links[to];
-    backlog = control ? &link->control_backlog : &link->events_backlog;
-    if (fifo_count(backlog) > 0 ||
-        !outlet_put(control ? &link->control_out : &link->events_out, event))
-        backlog_push(shard, backlog, event);
-    shard->count.sent++;
+    pawl__exchange_close_local(shard);
+    backlog_push(shard, &shard->local, event);
+    if (open)
+        pawl__exchange_open_local(shard);
+}
+
+/* What was written to a link's ring becomes visible; the route has no room after it. */
+static void publish(struct shard *shard, struct link *link, struct route *route)
+{
+    const uint32_t written = route_written(route);
+
+    if (written > 0)
+        spsc_publish(&link->events, written);
+    shard->count.sent += written;
+    route_set(route, NULL, 0);
+}
+
+/* A run of free cells of a link's ring, with the event as the first written. False: the ring is full. */
+static bool route_claim(struct link *link, struct route *route, const struct pawl_event *event)
+{
+    uint32_t room = UINT32_MAX;
+    struct cell *run = spsc_claim(&link->events, &room);
+
+    if (run == NULL)
+        return false;
+    route_set(route, run, room);
+    spsc_copy_cells(route->next++, event, 1);
+    return true;
+}
+
+static void route_far(struct shard *shard, const struct pawl_event *event, uint32_t to)
+{
+    struct link *link = shard->links[to];
+
     if (!link->flush) {
         link->flush = true;
         shard->links_flush[shard->links_flush_count++] = to;
     }
+    if ((event->flags & PAWL_EVENT_CONTROL) != 0) {
+        shard->count.sent++;
+        if (fifo_count(&link->control_backlog) > 0 || !outlet_put(&link->control_out, event))
+            backlog_push(shard, &link->control_backlog, event);
+        return;
+    }
+    publish(shard, link, &shard->routes[to]);
+    if (fifo_count(&link->events_backlog) == 0 && route_claim(link, &shard->routes[to], event))
+        return;
+    shard->count.sent++;
+    backlog_push(shard, &link->events_backlog, event);
 }
 
-/* Moves what fits from a backlog into its ring. */
-static void backlog_move(struct shard *shard, struct fifo *backlog, struct outlet *outlet)
+void pawl__exchange_route_slow(struct shard *shard, const struct pawl_event *event)
+{
+    const uint32_t to = id_shard(event->task);
+
+    if (to == shard->number)
+        route_local(shard, event);
+    else
+        route_far(shard, event, to);
+}
+
+/* Moves what fits from a backlog into its ring, and publishes it. */
+static void backlog_move(struct shard *shard, struct fifo *backlog, struct spsc *ring)
 {
     while (fifo_count(backlog) > 0) {
         uint32_t run = QUOTA;
         const struct cell *cells = fifo_peek(backlog, &run);
-        uint32_t moved = 0;
+        const uint32_t moved = spsc_push(ring, cells, run);
 
-        while (moved < run && outlet_put(outlet, &cells[moved]))
-            moved++;
         fifo_release(backlog, moved);
         shard->inflight -= moved;
         if (moved < run)
@@ -100,10 +174,10 @@ void pawl__exchange_flush(struct shard *shard)
         const uint32_t to = shard->links_flush[i];
         struct link *link = shard->links[to];
 
-        backlog_move(shard, &link->control_backlog, &link->control_out);
-        backlog_move(shard, &link->events_backlog, &link->events_out);
+        publish(shard, link, &shard->routes[to]);
         outlet_flush(&link->control_out);
-        outlet_flush(&link->events_out);
+        backlog_move(shard, &link->control_backlog, &link->control);
+        backlog_move(shard, &link->events_backlog, &link->events);
         park_wake(&link->to->park);
         link->flush =
             fifo_count(&link->control_backlog) > 0 || fifo_count(&link->events_backlog) > 0;
@@ -206,7 +280,7 @@ void pawl__exchange_drain(struct shard *shard,
         /* What was put and not flushed is in the ring once it is published; its receiver or, if
          * that one was drained before, nobody would take it: so it is published first of all. */
         outlet_flush(&link->control_out);
-        outlet_flush(&link->events_out);
+        publish(shard, link, &shard->routes[to]);
         drain_backlog(shard, &link->control_backlog, fn);
         drain_backlog(shard, &link->events_backlog, fn);
     }

@@ -58,7 +58,7 @@ int pawl__step_stage(struct pawl_step *step, const struct pawl_event *event)
 
     if (has_failed(step))
         return step->error;
-    if (count == STEP_EMIT_MAX || shard->inflight + count >= shard->inflight_max)
+    if (count == STEP_EMIT_MAX || exchange_inflight(shard) + count >= shard->inflight_max)
         return pawl__step_fail(step, -ENOSPC);
     if (shard->chunks.count <= count && !pawl__chunks_ensure(&shard->chunks, count + 1))
         return pawl__step_fail(step, -ENOMEM);

@@ -31,7 +31,7 @@ static void reply(struct shard *shard, const struct pawl_event *event, uint64_t 
     };
 
     if (pawl__chunks_ensure(&shard->chunks, 1) && exchange_ensure(shard, id_shard(answer.task)))
-        pawl__exchange_route(shard, &answer);
+        exchange_route(shard, &answer);
     else
         undelivered(shard, &answer, -ENOMEM);
 }

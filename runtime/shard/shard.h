@@ -46,6 +46,17 @@ struct chunk_cache {
     uint32_t count;
 };
 
+/*
+ * Where ordinary events for one shard go: cells that may be written without a further look. Those from
+ * begin to next have been written and are not visible yet; next equal to end is no room.
+ */
+struct route {
+    struct cell *next;
+    struct cell *end;
+    struct cell *begin;
+    bool ready; /* there is a link to that shard, or it is this one */
+};
+
 /* An event that a task has put aside; an object of shard.deferrals. */
 struct deferral {
     struct pawl_event event;
@@ -129,12 +140,14 @@ struct shard {
     struct chunk_cache chunks;
     struct fifo local;
     struct fifo local_control;
+    bool local_open; /* inside a batch: the own route leads into `local` */
     uint32_t inflight;
     uint64_t taken_inside; /* becomes `taken` when the turn ends */
     uint32_t port_next;    /* where the fair round over the ports goes on */
     struct wheel wheel;
     struct slab timer_nodes;
     struct slab deferrals;
+    struct route *routes;  /* S: by shard, this one included (shard/exchange.h) */
     struct link **links;   /* S: to other shards, made at first use, by number */
     uint32_t *links_flush; /* S: numbers of the links that have something to flush */
     uint32_t links_flush_count;

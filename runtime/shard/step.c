@@ -307,7 +307,7 @@ static enum verdict step_commit(struct shard *shard, struct pawl_task task)
     for (uint32_t i = 0; i < step->kept_count; i++)
         pawl__deferral_append(shard, slot, step->kept[i]);
     for (uint32_t i = 0; i < step->posts_count; i++)
-        pawl__exchange_route(shard, &step->posts[i]);
+        exchange_route(shard, &step->posts[i]);
     shard->count.posted += step->posts_count;
     shard->count.deferred += step->kept_count;
     shard->count.transitions += step->transitions;

@@ -59,6 +59,28 @@ Test(exchange, order_is_kept_through_ring_and_backlog)
     }
 }
 
+/* The local queue is written in place, chunk after chunk, while a batch of it is read. */
+Test(exchange, events_for_the_own_shard_keep_order_and_count)
+{
+    struct world *world = exchange_world(PAWL_DRIVE_HOST, 1, 0, 0);
+    const struct pawl_task from = create_on(world, MACHINE_PROBE, 0);
+    const struct pawl_task to = create_on(world, MACHINE_PROBE, 0);
+    uint32_t sent = 0;
+
+    for (uint32_t count = 1; count < 256; count += 7) {
+        fan(world, from, to, count, sent);
+        sent += count;
+        cr_assert_eq(pawl_turn(world->runtime, 0), 1);
+        cr_assert_eq(counters_of(world).inflight, count);
+        cr_assert_eq(pawl_turn(world->runtime, 0), (int)count);
+        cr_assert_eq(counters_of(world).inflight, 0u);
+    }
+    cr_assert_eq(load_acquire(&world->probe.hits), sent);
+    cr_assert_eq(load_acquire(&world->probe.disorder), 0u);
+    cr_assert_eq(counters_of(world).sent, 0u);
+    world_close(world);
+}
+
 Test(exchange, control_events_overtake_a_backlog)
 {
     struct world *world = exchange_world(PAWL_DRIVE_HOST, 2, 64, 0);

@@ -217,7 +217,7 @@ Test(fifo, agrees_with_a_counter_under_random_operations)
     for (uint32_t i = 0; i < 5000; i++) {
         uint32_t count = (uint32_t)random_below(&random, ARRAY_LEN(cells));
 
-        switch (random_below(&random, 3)) {
+        switch (random_below(&random, 4)) {
         case 0:
             for (uint32_t k = 0; k < count; k++) {
                 const uint64_t n = pushed + k;
@@ -229,6 +229,21 @@ Test(fifo, agrees_with_a_counter_under_random_operations)
         case 1:
             pushed += push_number(pushed);
             break;
+        case 2: {
+            uint32_t room;
+            struct cell *run = fifo_claim(&fifo, &room);
+
+            cr_assert_eq(run == NULL, room == 0);
+            count = count < room ? count : room;
+            for (uint32_t k = 0; k < count; k++) {
+                const uint64_t n = pushed + k;
+
+                run[k] = (struct cell){.word = {n, ~n, n * 3, n ^ 0xff}};
+            }
+            fifo_publish(&fifo, count);
+            pushed += count;
+            break;
+        }
         default:
             count = take_numbers(popped, count);
             popped += count;
