@@ -445,7 +445,7 @@ static bool granule_is_sound(const struct slab *slab, const struct slab_granule 
     const uint32_t begin = number == 0 ? 1 : 0;
     const bool is_ready = (granule->flags & SLAB_READY) != 0;
     const bool is_spare = (granule->flags & SLAB_SPARE) != 0;
-    uint32_t index = granule->head;
+    uint32_t at[SLAB_STRANDS];
 
     if (is_ready != map_has(&slab->map_ready, number) ||
         is_spare != map_has(&slab->map_spare, number) ||
@@ -457,13 +457,17 @@ static bool granule_is_sound(const struct slab *slab, const struct slab_granule 
         return false;
     if (granule->flags & SLAB_DEAD)
         return granule->live == 0 && granule->free == 0 && fresh == begin && !is_ready;
+    memcpy(at, granule->head, sizeof(at));
     for (uint32_t seen = 0; seen < granule->free; seen++) {
+        const uint32_t strand = (granule->taken + seen) % SLAB_STRANDS;
+        const uint32_t index = at[strand];
+
         if (index >> slab->granule_shift != number || (index & slab->granule_mask) >= fresh ||
             index == 0)
             return false;
-        if (seen == granule->free - 1)
-            return index == granule->tail;
-        index = load_relaxed(slab_link(slab, index));
+        if (granule->free - seen <= SLAB_STRANDS && index != granule->tail[strand])
+            return false;
+        at[strand] = load_relaxed(slab_link(slab, index));
     }
     return true;
 }

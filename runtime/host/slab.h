@@ -23,6 +23,11 @@
  * generations stretch, and only that fraction of a full slab lies idle. Where no granule is ready
  * and none can be added, the idle ones are used too.
  *
+ * A granule's free objects are one list in SLAB_STRANDS strands: the nth freed is appended to strand n
+ * modulo their number, and taken from there, so the order is exact. What is taken next lies cold, freed
+ * long ago, and its link leads to the one after: in a single strand each taking would wait for the
+ * memory, as long as that takes. With several, the next objects' addresses are known, and fetched.
+ *
  * The life of a granule: never used -> committed -> (no live object: idle) -> emptied, its memory
  * given back by slab_trim -> used again from fresh objects. Before it is emptied the owner's
  * on_empty hook may leave a word, the floor, with the granule, for instance the highest generation
@@ -59,6 +64,7 @@
 #include "host/pages.h"
 
 #define SLAB_FIFO_MIN   64u
+#define SLAB_STRANDS    8u /* a power of two */
 #define SLAB_OBJECT_MAX 4096u
 #define SLAB_MAP_LEVELS 5u
 
@@ -94,11 +100,12 @@ struct slab_granule {
     uint32_t live;          /* O: objects handed out */
     uint32_t free;          /* O: objects in the list */
     uint32_t reuse_min;     /* O: the list serves when it holds this many */
-    uint32_t head;          /* O: freed longest ago; valid when free > 0 */
-    uint32_t tail;          /* O: freed last; valid when free > 0 */
+    uint32_t taken;         /* O: objects ever taken from the list; taken + free were ever put in */
     _Atomic uint32_t fresh; /* O: objects below this position have been handed out before */
     uint32_t floor;         /* O: the hook's word */
     uint32_t flags;         /* O: slab_granule_flags */
+    uint32_t head[SLAB_STRANDS]; /* O: first of each strand; valid while it is not empty */
+    uint32_t tail[SLAB_STRANDS]; /* O: last of each strand */
 };
 
 /* A set of granules with find-first and find-last: one bit each, and a summary per 64. */
@@ -215,10 +222,14 @@ static inline _Atomic uint32_t *slab_link(const struct slab *slab, uint32_t inde
 /* Takes the object freed longest ago from a granule's list, which is not empty. */
 static inline uint32_t slab_take_free(struct slab *slab, struct slab_granule *granule)
 {
-    const uint32_t index = granule->head;
+    uint32_t *head = &granule->head[granule->taken++ % SLAB_STRANDS];
+    const uint32_t index = *head;
 
-    granule->head = load_relaxed(slab_link(slab, index));
+    *head = load_relaxed(slab_link(slab, index));
     granule->free--;
+    /* Needed SLAB_STRANDS takings on. The link of a strand's last object is 0, whose address is as
+     * good to prefetch as any. */
+    __builtin_prefetch(slab_at(slab, *head), 1);
     slab->idle -= granule->live == 0;
     granule->live++;
     store_relaxed(&slab->live, load_relaxed(&slab->live) + 1);
@@ -240,28 +251,23 @@ static inline uint32_t slab_alloc(struct slab *slab)
     if (unlikely(granule->free < granule->reuse_min ||
                  load_relaxed(&slab->live) >= slab->objects_max))
         return pawl__slab_alloc_slow(slab);
-
-    const uint32_t index = slab_take_free(slab, granule);
-
-    /* The next one lies cold, freed long ago: fetch it while the caller fills this one. The link
-     * of a last object is 0, whose address is as good to prefetch as any. */
-    __builtin_prefetch(slab_at(slab, granule->head), 1);
-    return index;
+    return slab_take_free(slab, granule);
 }
 
 /* slab_free - gives an object back; it is handed out again last of its granule. Owner. */
 static inline void slab_free(struct slab *slab, uint32_t index)
 {
     struct slab_granule *granule = slab_granule_of(slab, index);
+    const uint32_t strand = (granule->taken + granule->free) % SLAB_STRANDS;
 
     DEBUG_CHECK(index != 0 && granule->live > 0);
     /* release: who reads a link has also been told, by the owner, that the object is free. */
     store_release(slab_link(slab, index), 0);
-    if (likely(granule->free > 0))
-        store_release(slab_link(slab, granule->tail), index);
+    if (likely(granule->free >= SLAB_STRANDS))
+        store_release(slab_link(slab, granule->tail[strand]), index);
     else
-        granule->head = index;
-    granule->tail = index;
+        granule->head[strand] = index;
+    granule->tail[strand] = index;
     granule->free++;
     granule->live--;
     store_release(&slab->live, load_relaxed(&slab->live) - 1);
