@@ -105,6 +105,13 @@ static int make_plan(struct pawl_runtime *runtime, const struct pawl_options *op
     return 0;
 }
 
+static const struct transition *birth_of(const struct pawl_machine *machine)
+{
+    const struct transition *create = &machine->transitions[machine->create];
+
+    return (create->flags & TRANSITION_PLAIN) != 0 && create->functions_count == 0 ? create : NULL;
+}
+
 static int machines_init(struct pawl_runtime *runtime, const struct pawl_options *options)
 {
     runtime->machine_count = options->machine_count;
@@ -122,6 +129,7 @@ static int machines_init(struct pawl_runtime *runtime, const struct pawl_options
             .transitions_first = runtime->transitions_count,
             .context_words = (machine->context_size + 7) / 8,
             .context_size = machine->context_size,
+            .birth = birth_of(machine),
         };
         runtime->transitions_count += machine->transitions_count;
     }

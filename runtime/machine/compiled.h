@@ -53,6 +53,7 @@ enum transition_kind {
 #define TRANSITION_PLAIN                                                                           \
     0x04u /* TAKE, no guard, at most one function, no state timers, not FINAL, no
                                      history change: the short way through a step */
+#define TRANSITION_LAST 0x08u /* TAKE, no guard, at most one function, FINAL: the short way out */
 
 /*
  * A state's timeout that a transition cancels (delay_ns 0) or arms. To arm a timer replaces what it was

@@ -201,6 +201,13 @@ static bool is_plain(const struct transition *row)
            row->timers_count == 0 && !(row->flags & TRANSITION_FINAL) && row->history_mask == 0;
 }
 
+/* What a final row does to timers and history does not matter: the task ends. */
+static bool is_last(const struct transition *row)
+{
+    return row->kind == TRANSITION_TAKE && !row->guard && row->functions_count <= 1 &&
+           (row->flags & TRANSITION_FINAL);
+}
+
 /* Everything that follows from the path and the action; by is NULL for create and cancel. */
 static bool fill_row(struct flattener *f, uint16_t number, const struct path *path,
                      const struct source_transition *by)
@@ -240,6 +247,8 @@ static bool fill_row(struct flattener *f, uint16_t number, const struct path *pa
     f->origins[number].raises_count = (uint16_t)(raises > UINT16_MAX ? UINT16_MAX : raises);
     if (is_plain(row))
         row->flags |= TRANSITION_PLAIN;
+    if (is_last(row))
+        row->flags |= TRANSITION_LAST;
     return true;
 }
 

@@ -298,6 +298,42 @@ static void run_plain_group(struct shard *shard, const struct pawl_event *events
                   transition->functions[0]);
 }
 
+/*
+ * The steps of one group of a last transition: the function, if there is one, and the end. What it has
+ * written to the context nobody will ever see.
+ */
+static void run_last_group(struct shard *shard, const struct pawl_event *events, uint16_t source,
+                           const struct shard_machine *machine, const struct transition *transition,
+                           uint32_t first)
+{
+    struct pawl_step *step = &shard->step;
+
+    for (uint32_t at = first; at != GROUP_END; at = shard->batch.next[at]) {
+        const struct pawl_event *event = &events[at - 1];
+        struct slot *slot = shard->batch.slots[at];
+        const uint64_t head = load_relaxed(&slot->head); /* relaxed: our own */
+        const uint32_t version = head_version(head + 2 * HEAD_VERSION_ONE) >> 1;
+        uint64_t answer;
+
+        /* relaxed: the monitor only needs to see it some time. */
+        store_relaxed(&shard->busy_task, event->task.id);
+        if (transition->functions_count > 0) {
+            words_load(step->context, table_context(&shard->table, slot, machine->context_size),
+                       machine->context_words);
+            transition->functions[0](step, step->context, event);
+            if (unlikely((step->staged & ~STAGED_QUICK) != 0)) {
+                finish_staged(shard, id_slot(event->task), event, transition);
+                enter_group(shard, machine, transition, source);
+                continue;
+            }
+        }
+        shard->count.transitions++;
+        answer = send_staged(shard);
+        pawl__step_end_task(shard, event->task);
+        pawl__report_done(shard, event, source, event->task, transition->target, version, answer);
+    }
+}
+
 static void run_group(struct shard *shard, const struct pawl_event *events, uint16_t source,
                       uint32_t transition_all, uint32_t first)
 {
@@ -307,7 +343,7 @@ static void run_group(struct shard *shard, const struct pawl_event *events, uint
     const struct transition *transition =
         &machine->machine->transitions[transition_all - machine->transitions_first];
 
-    if ((transition->flags & TRANSITION_PLAIN) == 0) {
+    if ((transition->flags & (TRANSITION_PLAIN | TRANSITION_LAST)) == 0) {
         for (uint32_t at = first; at != GROUP_END; at = shard->batch.next[at]) {
             const struct pawl_event *event = &events[at - 1];
             const uint32_t index = id_slot(event->task);
@@ -317,7 +353,10 @@ static void run_group(struct shard *shard, const struct pawl_event *events, uint
         return;
     }
     enter_group(shard, machine, transition, source);
-    run_plain_group(shard, events, source, machine, transition, first);
+    if ((transition->flags & TRANSITION_LAST) != 0)
+        run_last_group(shard, events, source, machine, transition, first);
+    else
+        run_plain_group(shard, events, source, machine, transition, first);
     store_relaxed(&shard->busy_task, 0); /* relaxed: as above */
 }
 

@@ -131,14 +131,43 @@ static struct pawl_event first_event(struct pawl_task task, const uint64_t arg[2
     return (struct pawl_event){.task = task, .code = PAWL_CODE_CREATE, .arg = {arg[0], arg[1]}};
 }
 
+void pawl__create_alive(struct shard *shard, struct slot *slot, const struct transition *birth)
+{
+    const uint64_t head = load_relaxed(&slot->head); /* relaxed: our own */
+
+    slot_write_begin(slot, head);
+    store_release(&slot->since, shard->since);
+    slot_write_end(slot, head, SLOT_ALIVE, birth->target);
+    shard->count.created++;
+    shard->count.transitions++;
+}
+
+/* The first step of a reserved task, with the result in the shard's create_* fields. */
+static void live(struct shard *shard, uint32_t index, struct pawl_task *task,
+                 const struct pawl_task_spec *spec)
+{
+    const struct transition *birth = shard->machines[spec->machine].birth;
+    struct slot *slot = table_slot(&shard->table, index);
+    struct pawl_event first;
+
+    shard->create_error = 0;
+    if (birth != NULL) {
+        pawl__create_alive(shard, slot, birth);
+        shard->create_state = birth->target;
+        /* relaxed: our own */
+        shard->create_version = head_version(load_relaxed(&slot->head)) >> 1;
+        return;
+    }
+    first = first_event(*task, spec->arg);
+    if (pawl__step_create(shard, index, &first, SOURCE_CREATE) == VERDICT_REFUSED)
+        *task = PAWL_NO_TASK;
+}
+
 void pawl__create(struct shard *shard, const struct pawl_event *event, uint16_t source)
 {
     struct pawl_task task = PAWL_NO_TASK;
     struct pawl_task_spec spec;
-    struct pawl_event first;
     uint32_t index;
-    uint32_t version = 0;
-    uint16_t state = 0;
     int error;
 
     if (id_generation(event->task) != 0) { /* reserved by a step of this shard */
@@ -151,31 +180,24 @@ void pawl__create(struct shard *shard, const struct pawl_event *event, uint16_t 
         pawl__report_failed(shard, event, source, task, error);
         return;
     }
-    first = first_event(task, spec.arg);
-    shard->create_error = 0;
-    if (pawl__step_create(shard, index, &first, SOURCE_CREATE) == VERDICT_REFUSED) {
-        pawl__report_failed(shard, event, source, PAWL_NO_TASK, shard->create_error);
-        return;
-    }
-    version = shard->create_version;
-    state = shard->create_state;
-    pawl__report_done(shard, event, source, task, state, version, task.id);
+    live(shard, index, &task, &spec);
+    if (shard->create_error != 0)
+        pawl__report_failed(shard, event, source, task, shard->create_error);
+    else
+        pawl__report_done(shard, event, source, task, shard->create_state, shard->create_version,
+                          task.id);
 }
 
 int pawl__create_direct(struct shard *shard, const struct pawl_task_spec *spec,
                         struct pawl_task *task)
 {
-    struct pawl_event first;
     uint32_t index;
     int error;
 
     index = reserve(shard, spec, &error, task);
     if (index == 0)
         return error;
-    first = first_event(*task, spec->arg);
-    shard->create_error = 0;
-    if (pawl__step_create(shard, index, &first, SOURCE_CREATE) == VERDICT_REFUSED)
-        *task = PAWL_NO_TASK;
+    live(shard, index, task, spec);
     return shard->create_error;
 }
 
@@ -221,6 +243,8 @@ int pawl__create_staged(struct pawl_step *step, const struct pawl_task_spec *spe
         return error;
     step->creates[step->creates_count++] = index;
     step->staged |= STAGED_CREATES;
+    if (shard->machines[spec->machine].birth != NULL)
+        return 0; /* it comes to life when this step commits */
     first = first_event(*task, spec->arg);
     return pawl__step_stage(step, &first);
 }

@@ -73,6 +73,8 @@ struct shard_machine {
     uint32_t transitions_first; /* of the machine, in the numbering that spans all machines */
     uint32_t context_words;     /* copied for a step */
     uint32_t context_size;
+    /* The transition into the initial state, where that is all it does; NULL: tasks make a first step. */
+    const struct transition *birth;
 };
 
 #define GROUP_END 0u

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "shard/create.h"
 #include "shard/deferral.h"
 #include "shard/exchange.h"
 #include "shard/shard.h"
@@ -275,18 +276,30 @@ static void commit_slot(struct shard *shard)
     slot_write_end(slot, head, (step->staged & STAGED_FINISH) != 0 ? 0 : SLOT_ALIVE, step->state);
 }
 
-/* The task's last effects are out; now it goes. */
-static void end_task(struct shard *shard, struct pawl_task task)
+void pawl__step_end_task(struct shard *shard, struct pawl_task task)
 {
-    struct pawl_step *step = &shard->step;
-    struct slot *slot = step->slot;
-    const uint32_t index = step->slot_index;
+    const uint32_t index = id_slot(task);
+    struct slot *slot = table_slot(&shard->table, index);
     const uint32_t context_size = machine_of(shard, slot)->context_size;
 
     pawl__timers_end(shard, slot);
     pawl__deferral_end(shard, slot, task, -ECANCELED);
     pawl__table_release(&shard->table, index, context_size);
     shard->count.ended++;
+}
+
+/* The new tasks that need no first step of their own. */
+static void bear(struct shard *shard)
+{
+    const struct pawl_step *step = &shard->step;
+
+    for (uint32_t i = 0; i < step->creates_count; i++) {
+        struct slot *slot = table_slot(&shard->table, step->creates[i]);
+        const struct transition *birth = machine_of(shard, slot)->birth;
+
+        if (birth != NULL)
+            pawl__create_alive(shard, slot, birth);
+    }
 }
 
 static enum verdict step_commit(struct shard *shard, struct pawl_task task)
@@ -306,6 +319,7 @@ static enum verdict step_commit(struct shard *shard, struct pawl_task task)
         pawl__timers_commit(step);
     for (uint32_t i = 0; i < step->kept_count; i++)
         pawl__deferral_append(shard, slot, step->kept[i]);
+    bear(shard);
     for (uint32_t i = 0; i < step->posts_count; i++)
         exchange_route(shard, &step->posts[i]);
     shard->count.posted += step->posts_count;
@@ -314,7 +328,7 @@ static enum verdict step_commit(struct shard *shard, struct pawl_task task)
     if (step->timer_node != 0)
         pawl__timer_drop(shard, step->timer_node);
     if ((staged & STAGED_FINISH) != 0) {
-        end_task(shard, task);
+        pawl__step_end_task(shard, task);
         verdict = VERDICT_ENDED;
     }
     pawl__report_done(shard, event, step->source, task, step->state, version, answer);

@@ -95,6 +95,9 @@ enum verdict pawl__step_finish_plain(struct shard *shard, uint32_t slot_index,
                                      const struct pawl_event *event,
                                      const struct transition *transition);
 
+/* The task's last effects are out; now it goes. */
+void pawl__step_end_task(struct shard *shard, struct pawl_task task);
+
 /* Inside a handler: the first error of a step stands. Returns it. */
 int pawl__step_fail(struct pawl_step *step, int error);
 

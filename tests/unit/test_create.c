@@ -671,6 +671,136 @@ Test(create, an_aborted_step_creates_nothing_abroad)
     fixture_close(&f);
 }
 
+/* ---- machines whose tasks need no first step, nor more than one function for the last -------------- */
+
+enum { PLANT_GROW, PLANT_FELL, PLANT_CUT };
+enum { PLANT_YOUNG, PLANT_GONE };
+
+static void plant_grow(struct pawl_step *step, void *context, const struct pawl_event *event)
+{
+    (void)step;
+    *(uint64_t *)context += event->arg[0];
+}
+
+static void plant_cut(struct pawl_step *step, void *context, const struct pawl_event *event)
+{
+    (void)event;
+    pawl_step_answer(step, *(uint64_t *)context);
+    pawl_step_post(step, &(struct pawl_event){.task = maker, .code = P_NOTE, .arg = {7}});
+}
+
+static const char *const plant_events[] = {"grow", "fell", "cut"};
+static const struct pawl_state_def plant_states[] = {{.name = "young"},
+                                                     {.name = "gone", .flags = PAWL_STATE_FINAL}};
+static const struct pawl_transition_def plant_transitions[] = {
+    {.from = "young", .on = "grow", .action = plant_grow},
+    {.from = "young", .on = "fell", .to = "gone"},
+    {.from = "young", .on = "cut", .to = "gone", .action = plant_cut}};
+static const struct pawl_machine_def plant = {.name = "plant",
+                                              FIXTURE_TABLE(events, plant_events),
+                                              FIXTURE_TABLE(states, plant_states),
+                                              FIXTURE_TABLE(transitions, plant_transitions),
+                                              .context_size = 5 * sizeof(uint64_t)};
+
+static void plant_open(void)
+{
+    static const uint64_t begin[5] = {40, 2, 3, 4, 5};
+
+    fixture_open(&f, &(struct fixture_options){.machines = {&puppet_machine, &plant}});
+    maker = fixture_puppet(&f, 0);
+    spec = (struct pawl_task_spec){.machine = 1, .context = begin, .context_size = sizeof(begin)};
+    reply_code = PAWL_NO_REPLY;
+    memset(made, 0, sizeof(made));
+}
+
+static void plant_and_water(struct pawl_step *step, struct puppet *puppet,
+                            const struct pawl_event *event)
+{
+    create_one(step, puppet, event);
+    for (unsigned i = 0; i < 2; i++)
+        cr_assert_eq(
+            pawl_step_post(step,
+                           &(struct pawl_event){.task = made[0], .code = PLANT_GROW, .arg = {1}}),
+            0);
+}
+
+static void plant_and_give_up(struct pawl_step *step, struct puppet *puppet,
+                              const struct pawl_event *event)
+{
+    plant_and_water(step, puppet, event);
+    pawl_step_abort(step, -EIO);
+}
+
+Test(create, without_entry_actions_a_task_lives_when_its_creator_has_committed)
+{
+    uint64_t context[5];
+    struct pawl_view view;
+
+    plant_open();
+    fixture_send(&f, maker, P_CALL, puppet_word(plant_and_water));
+    cr_assert_eq(fixture_turn(&f), 1);
+    view = fixture_view(&f, made[0], context, sizeof(context));
+    cr_assert(view.state == PLANT_YOUNG && view.version == 1);
+    cr_assert(context[0] == 40 && context[4] == 5);
+    fixture_run(&f);
+    view = fixture_view(&f, made[0], context, sizeof(context));
+    cr_assert(view.version == 3 && context[0] == 42);
+    cr_assert_eq(fixture_counters(&f).created, 2);
+    /* Not if the creator gives up. */
+    cr_assert_eq(fixture_call(&f, maker, P_CALL, plant_and_give_up).status, -EIO);
+    cr_assert(!fixture_is_alive(&f, made[0]));
+    cr_assert_eq(fixture_counters(&f).tasks, 2);
+    cr_assert_eq(fixture_counters(&f).created, 2);
+    fixture_close(&f);
+}
+
+Test(create, without_entry_actions_a_completion_says_the_same)
+{
+    struct pawl_completion done;
+
+    plant_open();
+    cr_assert_eq(pawl_port_create(f.port, &spec, 3), 0);
+    fixture_run(&f);
+    done = fixture_reap(&f);
+    cr_assert(done.status == 0 && done.tag == 3 && done.value == done.task.id);
+    cr_assert(done.state == PLANT_YOUNG && done.version == 1);
+    cr_assert_eq(fixture_view(&f, done.task, NULL, 0).version, 1);
+    fixture_close(&f);
+}
+
+Test(create, tasks_of_a_batch_end_by_a_plain_last_transition)
+{
+    static struct pawl_task tasks[200];
+    struct pawl_event event = {.flags = PAWL_EVENT_COMPLETE};
+
+    plant_open();
+    for (unsigned i = 0; i < 200; i++)
+        cr_assert_eq(pawl_task_create(f.runtime, &spec, &tasks[i]), 0);
+    for (unsigned i = 0; i < 200; i++) {
+        event.task = tasks[i];
+        event.tag = i;
+        event.code = i % 2 == 0 ? PLANT_FELL : PLANT_CUT;
+        fixture_post(&f, &event);
+        fixture_post(&f, &event); /* the second finds nobody */
+    }
+    fixture_run(&f);
+    for (unsigned n = 0; n < 400; n++) {
+        const struct pawl_completion done = fixture_reap(&f);
+        const bool cut = done.tag % 2 != 0;
+
+        cr_assert_eq(done.task.id, tasks[done.tag].id);
+        if (done.status == -ESTALE)
+            continue;
+        cr_assert(done.status == 0 && done.state == PLANT_GONE && done.version == 2);
+        cr_assert_eq(done.value, cut ? 40 : 0);
+    }
+    cr_assert_eq(fixture_counters(&f).tasks, 1);
+    cr_assert_eq(fixture_counters(&f).ended, 200);
+    cr_assert_eq(fixture_counters(&f).stale, 200);
+    cr_assert_eq(trace.count, 100); /* what the cut ones posted */
+    fixture_close(&f);
+}
+
 /* ---- limits -------------------------------------------------------------------------------------- */
 
 static void create_many(struct pawl_step *step, struct puppet *puppet,

@@ -99,7 +99,11 @@ Test(machine_compiled, plain_is_exactly_what_it_says)
                             row->functions_count < 2 && row->timers_count == 0 &&
                             row->history_mask == 0 && !(row->flags & TRANSITION_FINAL);
 
+        const bool last = row->kind == TRANSITION_TAKE && row->guard == NULL &&
+                          row->functions_count < 2 && (row->flags & TRANSITION_FINAL);
+
         cr_assert_eq(wanted, (row->flags & TRANSITION_PLAIN) != 0);
+        cr_assert_eq(last, (row->flags & TRANSITION_LAST) != 0);
         plain += wanted;
     }
     cr_assert(plain > 2 && plain < m->transitions_count - 2);

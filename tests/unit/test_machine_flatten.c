@@ -226,7 +226,7 @@ Test(machine_flatten, final_states_end_the_task_and_arm_nothing)
 
     cr_assert(RUNS(row, out_b));
     cr_assert_eq(row->target, END);
-    cr_assert_eq(row->flags, TRANSITION_EXTERNAL | TRANSITION_FINAL);
+    cr_assert_eq(row->flags, TRANSITION_EXTERNAL | TRANSITION_FINAL | TRANSITION_LAST);
     cr_assert_eq(m->states[END].final, 1);
     /* The parent's transitions do not reach into a task that has ended. */
     row = row_of(m, END, "choose");
