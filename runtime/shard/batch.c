@@ -30,7 +30,7 @@
 #include "shard/shard.h"
 #include "shard/timers.h"
 
-/* Fewer events than this are not worth another round of grouping. */
+/* Fewer events than this are not worth a round of grouping. */
 #define REGROUP_MIN 8u
 
 /* What a plain step may stage and still take the short way. */
@@ -360,6 +360,41 @@ static void run_group(struct shard *shard, const struct pawl_event *events, uint
     store_relaxed(&shard->busy_task, 0); /* relaxed: as above */
 }
 
+/*
+ * What grouping has left over, in order: several events of one task, and whatever is out of the way. A
+ * plain step takes the short way here too, as a group of its own.
+ */
+static void run_later(struct shard *shard, const struct pawl_event *events, uint16_t source,
+                      uint32_t count)
+{
+    struct batch *batch = &shard->batch;
+
+    for (uint32_t n = 0; n < count; n++) {
+        const uint32_t i = batch->later[n];
+        const struct pawl_event *event = &events[i];
+        const struct slot *slot = batch->slots[i + 1];
+        /* relaxed: the owner reads its own. A task that is not alive has a machine without events. */
+        const uint64_t head = slot != NULL ? load_relaxed(&slot->head) : 0;
+        const struct shard_machine *machine = shard_machine_of(shard, head);
+        const struct transition *transition;
+
+        if (event->code < machine->events_count &&
+            load_relaxed(&slot->generation) == id_generation(event->task)) {
+            transition =
+                &machine->machine->transitions
+                     [machine->cells[head_state(head) * machine->events_count + event->code]];
+            if ((transition->flags & TRANSITION_PLAIN) != 0) {
+                batch->next[i + 1] = GROUP_END;
+                enter_group(shard, machine, transition, source);
+                run_plain_group(shard, events, source, machine, transition, i + 1);
+                continue;
+            }
+        }
+        pawl__dispatch(shard, event, source);
+    }
+    store_relaxed(&shard->busy_task, 0); /* relaxed: the monitor only needs to see it some time */
+}
+
 static void run_groups(struct shard *shard, const struct pawl_event *events, uint16_t source,
                        uint32_t touched)
 {
@@ -380,6 +415,13 @@ static void batch_once(struct shard *shard, const struct pawl_event *events, uin
     uint32_t touched, later;
 
     fetch(shard, events, count);
+    shard->count.events += count;
+    if (count < REGROUP_MIN) {
+        for (uint32_t i = 0; i < count; i++)
+            shard->batch.later[i] = (uint16_t)i;
+        run_later(shard, events, source, count);
+        return;
+    }
     later = look_up(shard, events, NULL, count, &touched);
     run_groups(shard, events, source, touched);
     /* The rest is grouped again as long as that is worth the while: with few tasks it mostly is. */
@@ -388,9 +430,7 @@ static void batch_once(struct shard *shard, const struct pawl_event *events, uin
         later = look_up(shard, events, positions, before, &touched);
         run_groups(shard, events, source, touched);
     }
-    for (uint32_t i = 0; i < later; i++)
-        pawl__dispatch(shard, &events[positions[i]], source);
-    shard->count.events += count;
+    run_later(shard, events, source, later);
 }
 
 void pawl__batch(struct shard *shard, const struct pawl_event *events, uint32_t count,
