@@ -1,6 +1,6 @@
 /*
- * index.c - see index.h, which also argues why readers are right. Here, in order: searching, cells,
- * arrays and growth, the owner's calls.
+ * index.c - see index.h. Here, in order: cells, arrays and growth, the owner's calls. What readers ask
+ * is in index_find.c.
  */
 #include "task/index.h"
 
@@ -8,153 +8,14 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "task/index_search.h"
 
 #define CELLS_MIN   64u
 #define COPY_STEP   16u               /* cells an insert copies while growth is under way */
 #define UNMAP_PIECE ((size_t)4 << 20) /* bytes unmapped by one index_work */
 #define CLEAN_STEP  64u               /* tombstones one removal turns back into empty cells */
-#define FIND_GROUP  32u               /* keys whose cells are fetched together */
 
-#define WORD_EMPTY UINT64_C(0)
-#define WORD_TOMB  UINT64_C(1)
-
-/* A key that is looked for, in the forms in which it is compared. */
-struct needle {
-    uint64_t hash;
-    uint64_t key;                     /* the cell's key; without the record of a long one */
-    uint64_t length_bits;             /* as in a cell's word */
-    uint32_t words_count;             /* 0 for a short key */
-    uint64_t words[RECORD_KEY_WORDS]; /* of a long key */
-};
-
-static void needle_set(struct needle *needle, uint64_t seed, const void *key, size_t length)
-{
-    needle->length_bits = stamp_make(0, 0, length);
-    if (length <= 8) {
-        needle->key = index_pad(key, length);
-        needle->hash = index_hash_word(seed, needle->key, length);
-        needle->words_count = 0;
-        return;
-    }
-    needle->hash = index_hash(seed, key, length);
-    needle->key = needle->hash << 32;
-    needle->words_count = (uint32_t)(length + 7) / 8;
-    needle->words[needle->words_count - 1] = 0;
-    memcpy(needle->words, key, length);
-}
-
-static inline bool word_is_live(uint64_t word)
-{
-    return stamp_length(word) != 0;
-}
-
-/* Searching */
-
-static inline uint64_t home_of(const struct index_table *table, uint64_t hash)
-{
-    return hash >> table->shift;
-}
-
-/*
- * The cell that holds the key, or NULL; its word in *word. Ends at an empty cell, of which the load
- * limit leaves at least one in eight.
- */
-static inline struct index_cell *table_search(const struct index *index,
-                                              const struct index_table *table,
-                                              const struct needle *needle, uint64_t *word)
-{
-    for (uint64_t at = home_of(table, needle->hash);; at = (at + 1) & table->mask) {
-        struct index_cell *cell = &table->cells[at];
-        uint64_t seen = load_acquire(&cell->word); /* (X6) pairs with (X5) */
-
-        for (;;) {
-            if (seen == WORD_EMPTY)
-                return NULL;
-            if ((seen & STAMP_LENGTH_MASK) != needle->length_bits)
-                break; /* also a tombstone */
-
-            const uint64_t key = load_acquire(&cell->key); /* (X8) pairs with (X7) */
-
-            if (needle->words_count == 0) {
-                if (key != needle->key)
-                    break;
-            } else if ((key ^ needle->key) >> 32 != 0 ||
-                       !record_holds(&index->records, (uint32_t)key, seen, needle->words,
-                                     needle->words_count)) {
-                break;
-            }
-            /* (X9) relaxed: the acquires above keep it behind what it confirms. */
-            const uint64_t again = load_relaxed(&cell->word);
-
-            if (likely(again == seen)) {
-                *word = seen;
-                return cell;
-            }
-            seen = load_acquire(&cell->word); /* retried: the writer changed this very cell */
-        }
-    }
-}
-
-static inline bool find_needle(const struct index *index, const struct index_table *table,
-                               const struct index_table *old, const struct needle *needle,
-                               uint32_t *slot, uint32_t *generation)
-{
-    uint64_t word;
-
-    if (table_search(index, table, needle, &word) == NULL &&
-        (likely(old == NULL) || table_search(index, old, needle, &word) == NULL))
-        return false;
-    *slot = stamp_slot(word);
-    *generation = stamp_generation(word);
-    return true;
-}
-
-bool pawl__index_find(const struct index *index, const void *key, size_t length, uint32_t *slot,
-                      uint32_t *generation)
-{
-    struct needle needle;
-
-    if (length == 0 || length > KEY_SIZE_MAX)
-        return false;
-    needle_set(&needle, index->seed, key, length);
-
-    const struct index_table *table = load_acquire(&index->table); /* (X2) pairs with (X1) */
-    const struct index_table *old = load_acquire(&table->old);     /* (X4) pairs with (X3) */
-
-    return find_needle(index, table, old, &needle, slot, generation);
-}
-
-size_t pawl__index_find_many(const struct index *index, struct index_query *queries, size_t count)
-{
-    const struct index_table *table = load_acquire(&index->table); /* (X2) pairs with (X1) */
-    const struct index_table *old = load_acquire(&table->old);     /* (X4) pairs with (X3) */
-    struct needle needles[FIND_GROUP];
-    size_t found = 0;
-
-    for (size_t begin = 0; begin < count; begin += FIND_GROUP) {
-        const size_t group = count - begin < FIND_GROUP ? count - begin : FIND_GROUP;
-
-        for (size_t at = 0; at < group; at++) {
-            const struct index_query *query = &queries[begin + at];
-
-            if (query->length == 0 || query->length > KEY_SIZE_MAX)
-                continue;
-            needle_set(&needles[at], index->seed, query->key, query->length);
-            __builtin_prefetch(&table->cells[home_of(table, needles[at].hash)]);
-            if (old != NULL)
-                __builtin_prefetch(&old->cells[home_of(old, needles[at].hash)]);
-        }
-        for (size_t at = 0; at < group; at++) {
-            struct index_query *query = &queries[begin + at];
-
-            query->found =
-                query->length != 0 && query->length <= KEY_SIZE_MAX &&
-                find_needle(index, table, old, &needles[at], &query->slot, &query->generation);
-            found += query->found;
-        }
-    }
-    return found;
-}
+_Static_assert(CELLS_MIN % LINE_CELLS == 0, "an array is whole lines");
 
 /* Cells; owner only, so that loads are relaxed */
 

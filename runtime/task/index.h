@@ -10,9 +10,12 @@
  *         length  > 8: low half of the hash << 32 | slab index of the key's record
  *   word  slot:32 | generation:22 | length:7; 0 is an empty cell, 1 a tombstone
  *
- * A key's search begins at the cell that the highest bits of its hash name and goes on, cell
- * by cell, until it finds the key or an empty cell. Long keys are compared with their record
- * (record.h). Every key has one: it also gives a task its key back, and is all that removal needs.
+ * A key's search begins at the first cell of the cache line that the highest bits of its hash
+ * name and goes on, cell by cell, until it finds the key or an empty cell. While a key is there, no
+ * cell between the beginning of its search and its own is empty; so the four cells of a line may
+ * also be looked at all at once, in any order, and one that is empty says that the key does not lie
+ * behind the line. Long keys are compared with their record (record.h). Every key has one: it also
+ * gives a task its key back, and is all that removal needs.
  *
  * Growth. When live cells and tombstones fill 3/4, a second array is made: twice as large, or as
  * large, or smaller, as the live keys ask. Each insert and each index_work copies a bounded number

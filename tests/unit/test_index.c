@@ -285,34 +285,6 @@ Test(index, churn_does_not_make_it_grow)
     bed_close(&bed);
 }
 
-Test(index, finds_many_as_it_finds_one)
-{
-    enum { KEYS = 5000, ASKED = 777 };
-    static unsigned char keys[ASKED][KEY_SIZE_MAX];
-    static struct index_query queries[ASKED];
-    struct bed bed;
-    unsigned char key[KEY_SIZE_MAX];
-    size_t expected = 0;
-
-    bed_open(&bed, 9, KEYS);
-    for (uint32_t n = 0; n < KEYS; n++)
-        insert(&bed, key, key_make(n * 2, key), n, 3);
-    for (uint32_t n = 0; n < ASKED; n++) {
-        queries[n].key = keys[n];
-        queries[n].length = key_make(n * 5, keys[n]);
-        expected += n % 2 == 0;
-    }
-    queries[5].length = 0;
-    queries[7].length = KEY_SIZE_MAX + 1;
-    cr_assert_eq(index_find_many(&bed.index, queries, ASKED), expected);
-    for (uint32_t n = 0; n < ASKED; n++) {
-        cr_assert_eq(queries[n].found, n % 2 == 0);
-        cr_assert(!queries[n].found ||
-                  (queries[n].slot == n * 5 / 2 && queries[n].generation == 3));
-    }
-    bed_close(&bed);
-}
-
 static void free_nothing(void *owner, void *what, size_t size)
 {
     (void)owner, (void)what, (void)size;
