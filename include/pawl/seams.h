@@ -17,12 +17,14 @@ PAWL_BEGIN_DECLS
 /*
  * Clock: nanoseconds since any fixed point, never backwards on one thread; called from any thread.
  * `is_virtual` says that time moves only when the host moves it: such a clock needs the host-driven
- * mode, because nobody could wake a parked thread of ours.
+ * mode, because nobody could wake a parked thread of ours. `coarse_ns` may be NULL: the same time, late
+ * by 10 ms at most, for where that is enough and the price matters (ages of tasks that are looked at).
  */
 struct pawl_clock {
     void *user;
     uint64_t (*now_ns)(void *user);
     int is_virtual;
+    uint64_t (*coarse_ns)(void *user);
 };
 
 /* CLOCK_MONOTONIC. */

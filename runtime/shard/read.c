@@ -17,10 +17,14 @@
 /* Tries before the reader gives its core away. */
 #define TRIES_BEFORE_YIELD 64u
 
+/* Coarse is enough for ages in steps of 17 ms; a coarse now before the opening is the opening. */
 static uint32_t since_now(const struct pawl_runtime *runtime)
 {
-    return (uint32_t)((runtime->clock->now_ns(runtime->clock->user) - runtime->open_ns) >>
-                      SINCE_SHIFT);
+    const struct pawl_clock *clock = runtime->clock;
+    const uint64_t now =
+        clock->coarse_ns != NULL ? clock->coarse_ns(clock->user) : clock->now_ns(clock->user);
+
+    return now > runtime->open_ns ? (uint32_t)((now - runtime->open_ns) >> SINCE_SHIFT) : 0;
 }
 
 /* Where a context's words are; NULL when what was read cannot be right. */
@@ -40,6 +44,7 @@ static bool read_context(const struct shard *shard, const struct slot *slot, str
     const size_t wanted = view->context_capacity < size ? view->context_capacity : size;
     const _Atomic uint64_t *words;
     char *to = view->context;
+    size_t at = 0;
 
     view->context_size = size;
     if (view->context == NULL || wanted == 0)
@@ -47,10 +52,15 @@ static bool read_context(const struct shard *shard, const struct slot *slot, str
     words = context_words(shard, slot, size);
     if (words == NULL)
         return false;
-    for (size_t at = 0; at < wanted; at += 8) {
+    for (; at + 8 <= wanted; at += 8) {
         const uint64_t word = load_acquire(&words[at / 8]); /* (R) */
 
-        memcpy(to + at, &word, wanted - at < 8 ? wanted - at : 8);
+        memcpy(to + at, &word, sizeof(word));
+    }
+    if (at < wanted) {
+        const uint64_t word = load_acquire(&words[at / 8]); /* (R) */
+
+        memcpy(to + at, &word, wanted - at);
     }
     return true;
 }

@@ -153,3 +153,19 @@ Test(seams, random_bytes_are_not_twice_the_same)
     cr_assert_eq(pawl_random_system.fill(pawl_random_system.user, second, sizeof(second)), 0);
     cr_assert(memcmp(first, second, sizeof(first)) != 0);
 }
+
+/* What ages are told by: late by a tick of the kernel at most. */
+Test(seams, the_coarse_clock_is_close_behind_the_fine_one)
+{
+    const struct pawl_clock *clock = &pawl_clock_monotonic;
+
+    for (unsigned i = 0; i < 100000; i++) {
+        const uint64_t before = clock->now_ns(clock->user);
+        const uint64_t coarse = clock->coarse_ns(clock->user);
+        const uint64_t after = clock->now_ns(clock->user);
+
+        cr_assert(coarse <= after);
+        cr_assert(coarse + 50000000 >= before, "%llu ns late",
+                  (unsigned long long)(before - coarse));
+    }
+}
