@@ -1,257 +1,408 @@
 /*
- * bench_ring.c - 32-byte cells from one core to another in batches of 32: Pawl's ring beside a bare one,
- * which has nothing but an array, two indices and copies of the far index.
+ * bench_ring.c - queues of one producer and one consumer: items of 8, 16 and 32 bytes, one at a time
+ * and 32 at a time, on one thread (a batch in, a batch out) and from one core to another.
  *
- * Both ends are pinned, to the first and the last allowed cpu. Rounds are interleaved; medians of five
- * with their spread and the ratio to the bare ring. The two cpus may be near each other or far: the time
- * of a line's way there and back is printed first.
+ * The same loops are compiled around each contender's own inline calls (peers/queue_loops.h). All
+ * hold about 4096 items. A round is a number of items, found at the start so that it takes about as
+ * long for each contender; its time ends when the consumer has the last of them. The consumer reads
+ * the first word of every item; the sum tells whether one was lost or came twice. Order is checked
+ * before the first round.
  */
-#include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/atomic.h"
+#include "base/random.h"
+#include "harness.h"
+#include "peers/have.h"
+#include "peers/queues.h"
 #include "queue/spsc.h"
+#include "rows.h"
 
-enum { CAPACITY = 4096, BATCH = 32, ROUNDS = 5, KINDS = 3 };
+/* ---- For all queues ---- */
 
-#define CELLS     UINT64_C(20000000)
-#define PING_PONG 20000u
-
-static int first_cpu, last_cpu;
-
-static void find_cpus(void)
+void *queue_memory(size_t size_bytes)
 {
-    cpu_set_t allowed;
+    const size_t size = (size_bytes + QUEUE_LINE - 1) / QUEUE_LINE * QUEUE_LINE;
+    void *memory = aligned_alloc(QUEUE_LINE, size);
 
-    first_cpu = last_cpu = 0;
-    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
-        return;
-    for (int cpu = CPU_SETSIZE - 1; cpu >= 0; cpu--)
-        if (CPU_ISSET(cpu, &allowed))
-            first_cpu = cpu;
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &allowed))
-            last_cpu = cpu;
+    if (memory == NULL)
+        bench_fail("no memory for a queue of %zu bytes", size);
+    memset(memory, 0, size);
+    return memory;
 }
 
-static void pin(int cpu)
+void queue_wait(unsigned *spins, unsigned limit)
 {
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    sched_setaffinity(0, sizeof(set), &set);
+    if (++*spins < limit) {
+        cpu_relax();
+    } else {
+        *spins = 0;
+        sched_yield();
+    }
 }
 
-static double now_s(void)
-{
-    struct timespec now;
+/* ---- Pawl's ring: every item lies in a cell of 32 bytes ---- */
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-/* ---- The bare ring ---- */
-
-struct bare {
-    _Alignas(128) _Atomic uint32_t tail;
-    uint32_t head_seen;
-    _Alignas(128) _Atomic uint32_t head;
-    uint32_t tail_seen;
-    _Alignas(128) struct cell cells[CAPACITY];
+struct pawl_ring {
+    struct spsc ring;
+    struct cell cells[QUEUE_CAPACITY];
 };
 
-static struct bare bare;
-
-static uint32_t bare_push(const struct cell *batch)
+static struct pawl_ring *pawl_ring_create(void)
 {
-    const uint32_t tail = load_relaxed(&bare.tail);
+    struct pawl_ring *ring = queue_memory(sizeof(*ring));
 
-    if (tail - bare.head_seen > CAPACITY - BATCH) {
-        bare.head_seen = load_acquire(&bare.head);
-        if (tail - bare.head_seen > CAPACITY - BATCH)
-            return 0;
-    }
-    memcpy(&bare.cells[tail % CAPACITY], batch, BATCH * sizeof(*batch));
-    store_release(&bare.tail, tail + BATCH);
-    return BATCH;
+    spsc_init(&ring->ring, ring->cells, QUEUE_CAPACITY);
+    return ring;
 }
 
-static uint32_t bare_pop(struct cell *batch)
-{
-    const uint32_t head = load_relaxed(&bare.head);
+#define PAWL_RING(queue) (&((struct pawl_ring *)(queue))->ring)
 
-    if (bare.tail_seen - head < BATCH) {
-        bare.tail_seen = load_acquire(&bare.tail);
-        if (bare.tail_seen - head < BATCH)
-            return 0;
+#define QUEUE_NAME                             pawl_ring
+#define QUEUE_ITEM                             struct item32
+#define QUEUE_CREATE(bytes)                    pawl_ring_create()
+#define QUEUE_DESTROY(queue, bytes)            free(queue)
+#define QUEUE_SEND(queue, items, bytes, count) spsc_push(PAWL_RING(queue), items, count)
+#define QUEUE_POP(queue, items, bytes, count)  spsc_pop(PAWL_RING(queue), items, count)
+
+#define QUEUE_BYTES 8
+#include "peers/queue_loops.h"
+#define QUEUE_BYTES 16
+#include "peers/queue_loops.h"
+#define QUEUE_BYTES 32
+#include "peers/queue_loops.h"
+
+static const struct queue_kind pawl_ring_queue = {&pawl_ring_sized_8, &pawl_ring_sized_16,
+                                                  &pawl_ring_sized_32};
+
+#undef QUEUE_NAME
+#undef QUEUE_SEND
+#undef QUEUE_POP
+
+/* ---- The same without a copy on the consumer's side ---- */
+
+static inline uint32_t pawl_ring_fill(struct spsc *ring, const void *items, uint32_t count)
+{
+    struct cell *cells = spsc_claim(ring, &count);
+
+    if (count > 0) {
+        spsc_copy_cells(cells, items, count);
+        spsc_publish(ring, count);
     }
-    memcpy(batch, &bare.cells[head % CAPACITY], BATCH * sizeof(*batch));
-    store_release(&bare.head, head + BATCH);
-    return BATCH;
-}
-
-/* ---- The three ways ---- */
-
-static struct spsc ring;
-static struct cell ring_cells[CAPACITY] __attribute__((aligned(128)));
-static const char *const names[KINDS] = {"bare ring", "push and pop", "claim and peek"};
-
-static uint32_t send(int kind, struct cell *batch)
-{
-    struct cell *claimed;
-    uint32_t count = BATCH;
-
-    if (kind == 0)
-        return bare_push(batch);
-    if (kind == 1)
-        return spsc_push(&ring, batch, BATCH);
-    claimed = spsc_claim(&ring, &count);
-    if (count == 0)
-        return 0;
-    spsc_copy_cells(claimed, batch, count);
-    spsc_publish(&ring, count);
     return count;
 }
 
-/* Returns how many came; adds their first words to *sum. */
-static uint32_t take(int kind, struct cell *batch, uint64_t *sum)
+static inline uint32_t pawl_ring_look(struct spsc *ring, uint32_t count, uint64_t *sum)
 {
-    const struct cell *cells = batch;
-    uint32_t count = BATCH;
+    const struct cell *cells = spsc_peek(ring, &count);
+    uint64_t words = 0;
 
-    if (kind == 0)
-        count = bare_pop(batch);
-    else if (kind == 1)
-        count = spsc_pop(&ring, batch, BATCH);
-    else
-        cells = spsc_peek(&ring, &count);
     for (uint32_t i = 0; i < count; i++)
-        *sum += cells[i].word[0];
-    if (kind == 2 && count > 0)
-        spsc_release(&ring, count);
+        words += cells[i].word[0];
+    *sum += words;
+    if (count > 0)
+        spsc_release(ring, count);
     return count;
 }
 
-struct consumer {
-    int kind;
-    uint64_t sum;
-    pthread_t thread;
+#define QUEUE_NAME                             pawl_inplace
+#define QUEUE_SEND(queue, items, bytes, count) pawl_ring_fill(PAWL_RING(queue), items, count)
+#define QUEUE_TAKE(queue, bytes, count, sum)   pawl_ring_look(PAWL_RING(queue), count, sum)
+
+#define QUEUE_BYTES 32
+#include "peers/queue_loops.h"
+
+static const struct queue_kind pawl_inplace_queue = {NULL, NULL, &pawl_inplace_sized_32};
+
+#undef QUEUE_NAME
+#undef QUEUE_ITEM
+#undef QUEUE_CREATE
+#undef QUEUE_DESTROY
+#undef QUEUE_SEND
+#undef QUEUE_TAKE
+
+/*
+ * ---- The limit: an array and two indices ----
+ *
+ * Whole batches only, which then never meet the end of the array, and items of their own size. Either
+ * end keeps a copy of the other's index, and a batch costs one release store.
+ */
+
+struct bare_ring {
+    _Alignas(QUEUE_LINE) _Atomic uint32_t tail;
+    uint32_t head_seen;
+    _Alignas(QUEUE_LINE) _Atomic uint32_t head;
+    uint32_t tail_seen;
+    _Alignas(QUEUE_LINE) unsigned char cells[];
 };
 
-static void *consume(void *argument)
+static inline void *bare_create(uint32_t bytes)
 {
-    struct consumer *consumer = argument;
-    struct cell batch[BATCH];
-    uint64_t got = 0;
+    return queue_memory(sizeof(struct bare_ring) + (size_t)bytes * QUEUE_CAPACITY);
+}
 
-    pin(last_cpu);
-    while (got < CELLS) {
-        const uint32_t took = take(consumer->kind, batch, &consumer->sum);
+/*
+ * A batch is copied by a call: with a size that it knows, gcc would make it one string instruction,
+ * which takes up to twice as long.
+ */
+static inline __attribute__((always_inline)) void bare_copy(void *to, const void *from,
+                                                            uint32_t bytes, uint32_t count)
+{
+    size_t size = (size_t)bytes * count;
 
-        if (took == 0)
-            cpu_relax();
-        got += took;
+    if (count > 1)
+        __asm__("" : "+r"(size));
+    memcpy(to, from, size);
+}
+
+static inline __attribute__((always_inline)) uint32_t
+bare_send(struct bare_ring *ring, const void *items, uint32_t bytes, uint32_t count)
+{
+    const uint32_t tail = load_relaxed(&ring->tail);
+
+    if (tail - ring->head_seen > QUEUE_CAPACITY - count) {
+        ring->head_seen = load_acquire(&ring->head);
+        if (tail - ring->head_seen > QUEUE_CAPACITY - count)
+            return 0;
     }
+    bare_copy(ring->cells + (size_t)(tail % QUEUE_CAPACITY) * bytes, items, bytes, count);
+    store_release(&ring->tail, tail + count);
+    return count;
+}
+
+static inline __attribute__((always_inline)) uint32_t bare_pop(struct bare_ring *ring, void *items,
+                                                               uint32_t bytes, uint32_t count)
+{
+    const uint32_t head = load_relaxed(&ring->head);
+
+    if (ring->tail_seen - head < count) {
+        ring->tail_seen = load_acquire(&ring->tail);
+        if (ring->tail_seen - head < count)
+            return 0;
+    }
+    bare_copy(items, ring->cells + (size_t)(head % QUEUE_CAPACITY) * bytes, bytes, count);
+    store_release(&ring->head, head + count);
+    return count;
+}
+
+#define QUEUE_NAME                             bare
+#define QUEUE_CREATE(bytes)                    bare_create(bytes)
+#define QUEUE_DESTROY(queue, bytes)            free(queue)
+#define QUEUE_SEND(queue, items, bytes, count) bare_send(queue, items, bytes, count)
+#define QUEUE_POP(queue, items, bytes, count)  bare_pop(queue, items, bytes, count)
+
+#define QUEUE_BYTES 8
+#include "peers/queue_loops.h"
+#define QUEUE_BYTES 16
+#include "peers/queue_loops.h"
+#define QUEUE_BYTES 32
+#include "peers/queue_loops.h"
+
+static const struct queue_kind bare_queue = {&bare_sized_8, &bare_sized_16, &bare_sized_32};
+
+/* ---- A contender of a row ---- */
+
+/* What a row asks of one kind of queue; the contender's detail. */
+struct ring_work {
+    const struct queue_sized *sized;
+    uint32_t batch;
+    bool cross_core;
+};
+
+struct ring_state {
+    const struct queue_sized *sized;
+    const struct queue_loops *loops;
+    bool cross_core;
+    void *queue;
+    void *source;
+    uint64_t source_sum;
+    uint64_t items; /* of a round */
+};
+
+struct ring_consumer {
+    const struct ring_state *state;
+    uint64_t ready;
+    uint64_t sum;
+    uint64_t end_ns;
+};
+
+static void *ring_consume(void *argument)
+{
+    struct ring_consumer *consumer = argument;
+    const struct ring_state *state = consumer->state;
+
+    queue_write(&consumer->ready, 1);
+    consumer->sum = state->loops->consume(state->queue, state->items);
+    consumer->end_ns = bench_now_ns();
     return NULL;
 }
 
-static double round_of(int kind)
+/* Returns the time that it took. */
+static uint64_t ring_round(const struct ring_state *state)
 {
-    struct consumer consumer = {.kind = kind};
-    struct cell batch[BATCH];
-    double begin;
-
-    memset(batch, 0, sizeof(batch));
-    for (unsigned i = 0; i < BATCH; i++)
-        batch[i].word[0] = 1;
-    spsc_init(&ring, ring_cells, CAPACITY);
-    store_relaxed(&bare.head, 0);
-    store_relaxed(&bare.tail, 0);
-    bare.head_seen = bare.tail_seen = 0;
-    begin = now_s();
-    if (pthread_create(&consumer.thread, NULL, consume, &consumer) != 0)
-        exit(1);
-    for (uint64_t sent = 0; sent < CELLS;) {
-        const uint32_t took = send(kind, batch);
-
-        if (took == 0)
-            cpu_relax();
-        sent += took;
-    }
-    pthread_join(consumer.thread, NULL);
-    if (consumer.sum != CELLS) {
-        fprintf(stderr, "bench_ring: %s lost or doubled cells\n", names[kind]);
-        exit(1);
-    }
-    return (double)CELLS / (now_s() - begin);
-}
-
-/* ---- How far the cores are ---- */
-
-static _Alignas(128) _Atomic uint32_t ball;
-
-static void *return_ball(void *unused)
-{
-    (void)unused;
-    pin(last_cpu);
-    for (uint32_t i = 0; i < PING_PONG; i++) {
-        while (load_acquire(&ball) != 2 * i + 1)
-            ;
-        store_release(&ball, 2 * i + 2);
-    }
-    return NULL;
-}
-
-static double there_and_back_ns(void)
-{
+    struct ring_consumer consumer = {.state = state};
+    unsigned spins = 0;
     pthread_t thread;
-    double begin;
+    uint64_t begin;
 
-    if (pthread_create(&thread, NULL, return_ball, NULL) != 0)
-        exit(1);
-    begin = now_s();
-    for (uint32_t i = 0; i < PING_PONG; i++) {
-        store_release(&ball, 2 * i + 1);
-        while (load_acquire(&ball) != 2 * i + 2)
-            ;
+    if (state->cross_core) {
+        thread = bench_thread(1, ring_consume, &consumer);
+        while (queue_read(&consumer.ready) == 0)
+            queue_wait(&spins, 64);
+        begin = bench_now_ns();
+        state->loops->produce(state->queue, state->source, state->items);
+        pthread_join(thread, NULL);
+    } else {
+        begin = bench_now_ns();
+        consumer.sum = state->loops->same(state->queue, state->source, state->items);
+        consumer.end_ns = bench_now_ns();
     }
-    begin = now_s() - begin;
-    pthread_join(thread, NULL);
-    return begin / PING_PONG * 1e9;
+    if (consumer.sum != state->items / QUEUE_SOURCE * state->source_sum)
+        bench_fail("items were lost or came twice");
+    return consumer.end_ns - begin;
 }
 
-static int by_size(const void *a, const void *b)
+/* Makes a round as long as it should be. */
+static void ring_calibrate(struct ring_state *state)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
+    const uint64_t wanted_ns = bench_pick(0, 40000000, 120000000);
+    uint64_t took = 0;
 
-    return (x > y) - (x < y);
+    state->items = QUEUE_SOURCE * 32;
+    while (wanted_ns > 0) {
+        took = ring_round(state);
+        if (took > 2000000)
+            break;
+        state->items *= 2;
+    }
+    if (wanted_ns > 0)
+        state->items = state->items * (wanted_ns / 1000) / (took / 1000);
+    state->items -= state->items % QUEUE_SOURCE;
+    if (state->items == 0)
+        state->items = QUEUE_SOURCE;
 }
 
-int main(void)
+static void *ring_open(const struct bench_row *row, const struct bench_contender *contender)
 {
-    double rates[KINDS][ROUNDS];
+    const struct ring_work *work = contender->detail;
+    struct ring_state *state = queue_memory(sizeof(*state));
+    struct random random = {1};
 
-    find_cpus();
-    if (first_cpu == last_cpu) {
-        printf("bench_ring: two cpus are needed\n");
-        return 0;
+    state->sized = work->sized;
+    state->loops = work->batch == 1 ? &work->sized->single : &work->sized->batched;
+    state->cross_core = work->cross_core;
+    state->queue = work->sized->create();
+    if (!work->sized->check(state->queue))
+        bench_fail("%s/%s lost items or their order", row->name, contender->name);
+    state->source = queue_memory(work->sized->item_bytes * QUEUE_SOURCE);
+    for (uint32_t i = 0; i < QUEUE_SOURCE; i++) {
+        const uint64_t word = random_next(&random);
+
+        memcpy((char *)state->source + i * work->sized->item_bytes, &word, sizeof(word));
+        state->source_sum += word;
     }
-    pin(first_cpu);
-    printf("cpus %d and %d, a line there and back: %.0f ns\n", first_cpu, last_cpu,
-           there_and_back_ns());
-    for (int round = 0; round < ROUNDS; round++)
-        for (int kind = 0; kind < KINDS; kind++)
-            rates[kind][round] = round_of(kind);
-    for (int kind = 0; kind < KINDS; kind++)
-        qsort(rates[kind], ROUNDS, sizeof(double), by_size);
-    for (int kind = 0; kind < KINDS; kind++)
-        printf("%-16s %8.1f M cells/s  (%.1f to %.1f)  %5.2f of the bare ring\n", names[kind],
-               rates[kind][ROUNDS / 2] / 1e6, rates[kind][0] / 1e6, rates[kind][ROUNDS - 1] / 1e6,
-               rates[kind][ROUNDS / 2] / rates[0][ROUNDS / 2]);
-    return 0;
+    ring_calibrate(state);
+    return state;
+}
+
+static void ring_run(void *argument, struct bench_sample *sample)
+{
+    const struct ring_state *state = argument;
+
+    sample->seconds = (double)ring_round(state) * 1e-9;
+    sample->operations = state->items;
+}
+
+static void ring_close(void *argument)
+{
+    struct ring_state *state = argument;
+
+    state->sized->destroy(state->queue);
+    free(state->source);
+    free(state);
+}
+
+/* ---- Rows ---- */
+
+static const struct {
+    const char *name;
+    const char *semantics;
+    const char *absent;
+    const struct queue_kind *kind;
+} ring_contenders[] = {
+    {"pawl", "bounded, FIFO, wait-free; copied in and out; each item occupies a cell of 32 bytes",
+     NULL, &pawl_ring_queue},
+    {"pawl-inplace", "the same ring; copied into claimed cells, read in place and released", NULL,
+     &pawl_inplace_queue},
+    {"bare", "the limit: array, two indices and copies of the far index; whole batches only", NULL,
+     &bare_queue},
+    {"ck_ring", "bounded, FIFO, wait-free; no batches: a loop of single calls", CK_ABSENT,
+     IF_CK(&ck_ring_queue)},
+    {"rte_ring", "bounded, FIFO; single producer and consumer; bulk in, burst out", DPDK_ABSENT,
+     IF_DPDK(&rte_ring_queue)},
+    {"boost_spsc", "bounded at compile time, FIFO, wait-free; ranges in and out", BOOST_ABSENT,
+     IF_BOOST(&boost_spsc_queue)},
+    {"moodycamel_rw", "FIFO, wait-free; could grow, here it may not; no batches: single calls",
+     MOODYCAMEL_ABSENT, IF_MOODYCAMEL(&moodycamel_rw_queue)},
+    {"moodycamel", "for any number of threads; could grow, here it may not; tokens, bulk calls",
+     MOODYCAMEL_ABSENT, IF_MOODYCAMEL(&moodycamel_queue)},
+    {"wfcqueue",
+     "for any number of producers, unbounded, FIFO; linked nodes, here of a pool of 4096 used in "
+     "turn; batches are spliced; read in place",
+     URCU_ABSENT, IF_URCU(&wfcqueue_queue)},
+    {"tbb", "for any number of threads, bounded, FIFO; no batches: single try calls", TBB_ABSENT,
+     IF_TBB(&tbb_queue)},
+    {"mutex", "for any number of threads, bounded, FIFO; a batch under one lock", NULL,
+     &mutex_ring_queue},
+};
+
+enum { RING_CONTENDERS = sizeof(ring_contenders) / sizeof(ring_contenders[0]) };
+
+static void ring_add(uint32_t bytes, uint32_t batch, bool cross_core)
+{
+    const char *way = cross_core ? "1to1" : "same";
+    struct bench_row row = {.unit = "item", .metric = "rate", .size = bytes};
+    struct bench_contender *contenders = queue_memory(RING_CONTENDERS * sizeof(*contenders));
+    struct ring_work *works = queue_memory(RING_CONTENDERS * sizeof(*works));
+
+    for (unsigned i = 0; i < RING_CONTENDERS; i++) {
+        const struct queue_kind *kind = ring_contenders[i].kind;
+        struct bench_contender *contender = &contenders[row.contender_count];
+        struct ring_work *work = &works[row.contender_count];
+
+        *work = (struct ring_work){.batch = batch, .cross_core = cross_core};
+        if (kind != NULL)
+            work->sized = bytes == 8 ? kind->of_8 : bytes == 16 ? kind->of_16 : kind->of_32;
+        if (kind != NULL && work->sized == NULL)
+            continue;
+        *contender = (struct bench_contender){.name = ring_contenders[i].name,
+                                              .semantics = ring_contenders[i].semantics,
+                                              .absent = ring_contenders[i].absent,
+                                              .open = ring_open,
+                                              .run = ring_run,
+                                              .close = ring_close,
+                                              .detail = work};
+        row.contender_count++;
+    }
+    row.name = bench_text("ring-%s-%uB-b%u", way, bytes, batch);
+    row.title = bench_text("items of %u bytes %s, %s, through a queue of 4096", bytes,
+                           cross_core ? "from one core to another" : "in and out on one thread",
+                           batch == 1 ? "one at a time" : "in batches of 32");
+    row.group = bench_text("ring-%s-b%u", way, batch);
+    row.flags = cross_core ? BENCH_CROSS_CORE : 0;
+    if (cross_core && bytes == 32 && batch == QUEUE_BATCH)
+        row.goal = (struct bench_goal){.value = 0.85, .of = "bare"};
+    row.contenders = contenders;
+    bench_add(&row);
+}
+
+void bench_ring_rows(void)
+{
+    for (int cross_core = 0; cross_core < 2; cross_core++)
+        for (uint32_t bytes = 8; bytes <= 32; bytes *= 2) {
+            ring_add(bytes, 1, cross_core != 0);
+            ring_add(bytes, QUEUE_BATCH, cross_core != 0);
+        }
 }

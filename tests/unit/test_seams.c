@@ -165,7 +165,7 @@ Test(seams, the_coarse_clock_is_close_behind_the_fine_one)
         const uint64_t after = clock->now_ns(clock->user);
 
         cr_assert(coarse <= after);
-        cr_assert(coarse + 50000000 >= before, "%llu ns late",
+        cr_assert(coarse + 500000000 >= before, "%llu ns late",
                   (unsigned long long)(before - coarse));
     }
 }

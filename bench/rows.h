@@ -1,0 +1,48 @@
+/*
+ * rows.h - the files of kernels there are.
+ */
+#ifndef PAWL_BENCH_ROWS_H
+#define PAWL_BENCH_ROWS_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Each adds the rows of bench_NAME.c. */
+void bench_ring_rows(void);      /* queues within a core and between two */
+void bench_producers_rows(void); /* several producers, one consumer */
+void bench_table_rows(void);     /* the task table: get, create and end */
+void bench_index_rows(void);     /* the index of keys */
+void bench_wheel_rows(void);     /* timers */
+void bench_step_rows(void);      /* what a step costs by the kind of its transition */
+void bench_read_rows(void);      /* read sections and peeks */
+void bench_wake_rows(void);      /* from a post to its step on another core, spinning and parked */
+void bench_steps_rows(void);     /* steps of random tasks: the life cycle */
+void bench_shards_rows(void);    /* steps that post across shards */
+void bench_messages_rows(void);  /* ring, ping-pong, skynet, fan-in, fork-join, big */
+void bench_delay_rows(void);     /* queueing delay, saturated and not */
+void bench_memory_rows(void);    /* churn, and what an idle runtime costs */
+
+/* All of them. */
+static inline void bench_rows_add(void)
+{
+    bench_ring_rows();
+    bench_producers_rows();
+    bench_table_rows();
+    bench_index_rows();
+    bench_wheel_rows();
+    bench_step_rows();
+    bench_read_rows();
+    bench_wake_rows();
+    bench_steps_rows();
+    bench_shards_rows();
+    bench_messages_rows();
+    bench_delay_rows();
+    bench_memory_rows();
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
