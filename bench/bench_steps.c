@@ -492,6 +492,14 @@ static const struct bench_contender here[] = {
      bare_side_close, NULL},
 };
 
+/* One Pawl is enough at a size where each takes 6.4 GB, and the mutex's table would take more. */
+static const struct bench_contender here_large[] = {
+    {"pawl", "bounded, ordered, atomic steps, readable by any thread; the shard's turns alone",
+     NULL, pawl_side_open, pawl_run_here, pawl_side_close, &turns},
+    {"limit", "bare loop over an array, prefetched; no runtime, nobody may look", NULL, limit_open,
+     limit_run, bare_side_close, NULL},
+};
+
 static const struct bench_contender posted[] = {
     {"pawl", "a port's bounded ring, ordered, then the shard", NULL, pawl_side_open,
      pawl_run_thread, pawl_side_close, &thread},
@@ -557,9 +565,8 @@ void bench_steps_rows(void)
             .size = tasks_of(i),
             .flags = large ? BENCH_FULL_ONLY : 0,
             .goal = {sizes[i].turns, NULL},
-            .contenders = here,
-            /* One Pawl is enough at a size where each takes 6.4 GB, and the table would take more. */
-            .contender_count = large ? 1 : 4});
+            .contenders = large ? here_large : here,
+            .contender_count = large ? 2 : 4});
         bench_add(&(struct bench_row){
             .name = bench_text("posted-%s", sizes[i].name),
             .title = bench_text("The same, posted from another core (%s)", sizes[i].name),
