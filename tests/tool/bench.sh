@@ -105,7 +105,7 @@ for c in chosen["contenders"]:
     for i in range(int(options["benchmark_repetitions"])):
         speed = BASE[c["name"]] * (1 + i / 1000) * float(os.environ.get("DRIFT", 1))
         if c["name"] == "pawl":
-            speed *= float(os.environ.get("PAWL", 1))
+            speed *= float(os.environ.get("OURS", 1))
         ns = 1e9 / speed
         entries.append({"name": f"{name}/{c['name']}/iterations:1/manual_time",
                         "run_type": "iteration", "repetition_index": i, "time_unit": "ns",
@@ -296,21 +296,21 @@ says "compare: 6 noise"
 DRIFT=0.6 suite 0 drift --rows "$fair"
 compare 0 "$base" "$(result drift)"
 says "compare: 6 noise"
-PAWL=0.9 suite 0 slow --rows "$fair"
+OURS=0.9 suite 0 slow --rows "$fair"
 compare 1 "$base" "$(result slow)"
 line '^steps-1k +pawl +0.50× limit +0.45× limit +-10.0% +slower$'
 line '^timer +pawl .* -10.0% +slower$'
 line '^timer +pawl-batch .* noise$'
 line '^memory +pawl .* -10.0% +worse$'
-PAWL=1.1 DRIFT=0.7 suite 0 fast --rows "$fair"
+OURS=1.1 DRIFT=0.7 suite 0 fast --rows "$fair"
 compare 0 "$base" "$(result fast)"
 line '^timer +pawl .* \+10.0% +faster$'
 line '^memory +pawl .* better$'
 compare 0 "$base" "$(result fast)" --effect 11
 says "compare: 6 noise"
-PAWL=0.98 suite 0 little --rows "$fair"
+OURS=0.98 suite 0 little --rows "$fair"
 compare 0 "$base" "$(result little)"
-LINE=300 PAWL=0.5 suite 0 far --rows 1M
+LINE=300 OURS=0.5 suite 0 far --rows 1M
 compare 0 "$base" "$(result far)"
 line '^steps-1M +pawl .* unknown: the cores were 102 and 302 ns apart$'
 line '^timer +only in the old$'
