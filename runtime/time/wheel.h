@@ -216,11 +216,10 @@ static inline void wheel_use_bucket(struct wheel *wheel, uint32_t level, uint32_
                WHEEL_CHAINS * sizeof(struct wheel_list));
 }
 
-/* Appends the node to the bucket in which its expiry lies as seen from tick `base`. */
-static inline void wheel_place(struct wheel *wheel, uint32_t index, struct timer_node *node,
-                               uint64_t base)
+/* Appends the node to the bucket of a level in which its expiry lies. */
+static inline __attribute__((always_inline)) void
+wheel_place_in(struct wheel *wheel, uint32_t index, struct timer_node *node, uint32_t level)
 {
-    const uint32_t level = wheel_level_of(node->expiry, base);
     const uint32_t bucket = wheel_digit(node->expiry, level);
 
     node->where = (uint8_t)(level + 1);
@@ -228,6 +227,13 @@ static inline void wheel_place(struct wheel *wheel, uint32_t index, struct timer
     if (wheel->counts[level][bucket]++ == 0)
         wheel_use_bucket(wheel, level, bucket);
     wheel_append(wheel, wheel_list_of(wheel, level, node->expiry), index, node);
+}
+
+/* The same, as seen from tick `base`. */
+static inline void wheel_place(struct wheel *wheel, uint32_t index, struct timer_node *node,
+                               uint64_t base)
+{
+    wheel_place_in(wheel, index, node, wheel_level_of(node->expiry, base));
 }
 
 /*
