@@ -16,6 +16,7 @@
 #ifndef PAWL_BENCH_HARNESS_H
 #define PAWL_BENCH_HARNESS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -120,7 +121,6 @@ void bench_unpin(void);
  * Starts a thread pinned to bench_cpu(which); the caller joins it with pthread_join. What is started
  * by the returned thread inherits its cpu.
  */
-#include <pthread.h>
 pthread_t bench_thread(unsigned which, void *(*run)(void *), void *argument);
 
 /* The time a cache line takes from the first cpu to the second and back, in ns; 0 with one cpu. */

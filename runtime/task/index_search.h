@@ -69,6 +69,16 @@ static inline uint64_t home_of(const struct index_table *table, uint64_t hash)
     return hash >> table->shift & ~(uint64_t)(LINE_CELLS - 1);
 }
 
+static inline unsigned cell_hit(const struct index_cell *cell, uint64_t key, uint64_t key_mask)
+{
+    return ((load_relaxed(&cell->key) ^ key) & key_mask) == 0; /* relaxed: see line_hits */
+}
+
+static inline unsigned cell_is_empty(const struct index_cell *cell)
+{
+    return load_acquire(&cell->word) == WORD_EMPTY; /* (X6) pairs with (X5) */
+}
+
 /*
  * Which cells of a line hold the key, by what of it is in a cell, as bits. Where in its line a key
  * lies cannot be predicted, and a branch on it that is mispredicted costs more than comparing all
@@ -77,22 +87,17 @@ static inline uint64_t home_of(const struct index_table *table, uint64_t hash)
  */
 static inline unsigned line_hits(const struct index_cell *line, uint64_t key, uint64_t key_mask)
 {
-    unsigned hits = 0;
-
-    _Pragma("GCC unroll 4") for (unsigned at = 0; at < LINE_CELLS; at++) hits |=
-        (unsigned)(((load_relaxed(&line[at].key) ^ key) & key_mask) == 0) << at;
-    return hits;
+    _Static_assert(LINE_CELLS == 4, "written out, so that no loop is left");
+    return cell_hit(&line[0], key, key_mask) | cell_hit(&line[1], key, key_mask) << 1 |
+           cell_hit(&line[2], key, key_mask) << 2 | cell_hit(&line[3], key, key_mask) << 3;
 }
 
 /* As long as a key that begins its search here lies behind this line, no cell of the line is
  * empty. */
 static inline bool line_has_empty(const struct index_cell *line)
 {
-    unsigned empty = 0;
-
-    _Pragma("GCC unroll 4") for (unsigned at = 0; at < LINE_CELLS; at++) empty |=
-        load_acquire(&line[at].word) == WORD_EMPTY; /* (X6) pairs with (X5) */
-    return empty != 0;
+    return (cell_is_empty(&line[0]) | cell_is_empty(&line[1]) | cell_is_empty(&line[2]) |
+            cell_is_empty(&line[3])) != 0;
 }
 
 /* Whether a cell holds the key; *word is the cell's word in either case. */
