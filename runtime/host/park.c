@@ -37,6 +37,13 @@ static int poll_open(struct park *park)
     return 0;
 }
 
+int pawl__park_watch(struct park *park, int fd)
+{
+    struct epoll_event readable = {.events = EPOLLIN};
+
+    return epoll_ctl(park->poll_fd, EPOLL_CTL_ADD, fd, &readable) == 0 ? 0 : -errno;
+}
+
 int pawl__park_init(struct park *park, bool polled)
 {
     int error;

@@ -50,6 +50,9 @@ struct park {
 int pawl__park_init(struct park *park, bool polled);
 void pawl__park_fini(struct park *park);
 
+/* Setup, polled: poll_fd is readable also when `fd` is; emptying that is the caller's business. 0 or -errno. */
+int pawl__park_watch(struct park *park, int fd);
+
 /* Sleeper: announce the sleep. Then look at every queue, then park_wait or park_cancel. */
 void pawl__park_prepare(struct park *park);
 

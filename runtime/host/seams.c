@@ -11,27 +11,36 @@
 
 #include "base/atomic.h"
 
-static uint64_t monotonic_now_ns(void *user)
+static uint64_t read_clock_ns(clockid_t id)
 {
     struct timespec now;
 
-    (void)user;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(id, &now);
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t monotonic_now_ns(void *user)
+{
+    (void)user;
+    return read_clock_ns(CLOCK_MONOTONIC);
 }
 
 /* A tick of the kernel behind at most, an eighth of the price, and it does not hold up what is around. */
 static uint64_t monotonic_coarse_ns(void *user)
 {
-    struct timespec now;
-
     (void)user;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+    return read_clock_ns(CLOCK_MONOTONIC_COARSE);
 }
 
-const struct pawl_clock pawl_clock_monotonic = {.now_ns = monotonic_now_ns,
-                                                .coarse_ns = monotonic_coarse_ns};
+/* Only for people: it can be set, also backwards. */
+static uint64_t wall_ns(void *user)
+{
+    (void)user;
+    return read_clock_ns(CLOCK_REALTIME);
+}
+
+const struct pawl_clock pawl_clock_monotonic = {
+    .now_ns = monotonic_now_ns, .coarse_ns = monotonic_coarse_ns, .wall_ns = wall_ns};
 
 struct pawl_virtual_clock {
     _Atomic uint64_t now_ns;

@@ -271,6 +271,7 @@ static bool granule_create(struct slab *slab)
     }
     slab->granules_made++;
     granule_reset(granule_at(slab, number), number);
+    granule_at(slab, number)->floor = slab->floor_first;
     granule_make_ready(slab, granule_at(slab, number), number);
     return true;
 }
@@ -434,6 +435,108 @@ bool pawl__slab_trim_one(struct slab *slab)
         }
     }
     return true;
+}
+
+/* Restoring */
+
+bool pawl__slab_restore_grow(struct slab *slab, uint32_t index)
+{
+    if (index == 0 || index >= slab->limit)
+        return false;
+    while (index >> slab->granule_shift >= slab->granules_made)
+        if (!granule_create(slab))
+            return false;
+    return true;
+}
+
+/* Puts an index that has not been handed out in this run into its granule's list. */
+static void put_free(struct slab *slab, struct slab_granule *granule, uint32_t index)
+{
+    const uint32_t strand = granule->free % SLAB_STRANDS;
+
+    store_relaxed(slab_link(slab, index), 0); /* relaxed, both: there are no readers yet */
+    if (granule->free >= SLAB_STRANDS)
+        store_relaxed(slab_link(slab, granule->tail[strand]), index);
+    else
+        granule->head[strand] = index;
+    granule->tail[strand] = index;
+    granule->free++;
+}
+
+/*
+ * What an index is, in ascending order. A fresh one below one that is not was passed over when the slab
+ * was filled: it becomes a free one, which still reads as zeroes.
+ */
+static void granule_restore(struct slab *slab, struct slab_granule *granule, uint32_t number,
+                            slab_restored_fn fn, void *user)
+{
+    const uint32_t base = number << slab->granule_shift;
+    uint32_t used = number == 0 ? 1 : 0; /* positions below are counted */
+    uint8_t kinds[SLAB_RESTORE_RUN];
+
+    for (uint32_t at = used; at <= slab->granule_mask;) {
+        const uint32_t left = slab->granule_mask + 1 - at;
+        const uint32_t run = left < SLAB_RESTORE_RUN ? left : SLAB_RESTORE_RUN;
+
+        fn(user, base + at, run, kinds, &granule->floor);
+        for (uint32_t i = 0; i < run; i++) {
+            if (kinds[i] == SLAB_RESTORED_FRESH)
+                continue;
+            for (; used < at + i; used++)
+                put_free(slab, granule, base + used);
+            used++;
+            if (kinds[i] == SLAB_RESTORED_LIVE)
+                granule->live++;
+            else if (kinds[i] == SLAB_RESTORED_FREE)
+                put_free(slab, granule, base + at + i);
+        }
+        at += run;
+    }
+    store_relaxed(&granule->fresh, used);
+}
+
+static void granule_restored(struct slab *slab, struct slab_granule *granule, uint32_t number)
+{
+    const uint32_t begin = number == 0 ? 1 : 0;
+    const uint32_t fresh = load_relaxed(&granule->fresh);
+    const uint32_t low = slab->room_min / 2;
+
+    if (fresh > slab->granule_mask) {
+        granule->reuse_min = low > 1 ? low : 1;
+        if (granule->free < slab->room_min)
+            granule_leave(slab, granule, number);
+    }
+    if (fresh == begin) {
+        if (granule->floor == UINT32_MAX) {
+            granule_leave(slab, granule, number);
+            granule->flags = SLAB_DEAD;
+        }
+        return; /* nothing of it was ever used */
+    }
+    granule->flags |= SLAB_COMMITTED;
+    store_relaxed(&slab->committed, load_relaxed(&slab->committed) + 1);
+    store_relaxed(&slab->touched, load_relaxed(&slab->touched) + (fresh - begin));
+    store_relaxed(&slab->live, load_relaxed(&slab->live) + granule->live);
+    if (granule->live == 0) {
+        slab->idle++;
+        empty_granule(slab, granule, number);
+    }
+}
+
+void pawl__slab_restore_end(struct slab *slab, slab_restored_fn fn, void *user)
+{
+    for (uint32_t number = 0; number < slab->granules_made; number++) {
+        struct slab_granule *granule = granule_at(slab, number);
+        uint32_t fresh;
+
+        CHECK(granule->flags == SLAB_READY && granule->free == 0 && granule->live == 0);
+        granule_restore(slab, granule, number, fn, user);
+        fresh = load_relaxed(&granule->fresh);
+        if (fresh > (number == 0 ? 1u : 0u))
+            store_release(&slab->top, (number << slab->granule_shift) + fresh); /* (S3) */
+        granule_restored(slab, granule, number);
+    }
+    choose_current(slab);
 }
 
 /* Checking */

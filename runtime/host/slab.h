@@ -49,6 +49,10 @@
  *
  * Progress: slab_alloc and slab_free are bounded; slab_alloc may reserve a segment and touch fresh
  * memory; slab_trim gives back at most one granule. Readers are wait-free.
+ *
+ * Restoring. A slab in which nothing was ever allocated can be filled with objects whose indexes are
+ * given: slab_restore_reach for each, in any order, then pawl__slab_restore_end, once, which asks what
+ * every index is and makes the lists. Between the two none of the other calls but slab_at may be made.
  */
 #ifndef PAWL_HOST_SLAB_H
 #define PAWL_HOST_SLAB_H
@@ -108,6 +112,23 @@ struct slab_granule {
     uint32_t tail[SLAB_STRANDS]; /* O: last of each strand */
 };
 
+/* What an index is when a slab has been filled from outside. */
+enum slab_restored {
+    SLAB_RESTORED_FRESH, /* never handed out; its bytes are zeroes */
+    SLAB_RESTORED_FREE,  /* handed out before, free now */
+    SLAB_RESTORED_LIVE,
+    SLAB_RESTORED_RETIRED, /* never to be handed out again */
+};
+
+#define SLAB_RESTORE_RUN 1024u /* indexes asked for at once, at most */
+
+/*
+ * Says what the indexes first .. first + count - 1 are, all of one granule: kinds[i] that of first + i,
+ * enum slab_restored. *floor is the granule's and may be raised.
+ */
+typedef void (*slab_restored_fn)(void *user, uint32_t first, uint32_t count, uint8_t *kinds,
+                                 uint32_t *floor);
+
 /* A set of granules with find-first and find-last: one bit each, and a summary per 64. */
 struct slab_map {
     uint64_t *level[SLAB_MAP_LEVELS];
@@ -149,6 +170,7 @@ struct slab {
     void *control;              /* I: directory and maps */
     size_t control_bytes;       /* I */
     struct pages_stats pages;   /* O */
+    uint32_t floor_first;       /* O: the floor with which granules begin */
 };
 
 int pawl__slab_init(struct slab *slab, const struct slab_options *options);
@@ -158,6 +180,10 @@ void pawl__slab_free_slow(struct slab *slab, struct slab_granule *granule, uint3
 void pawl__slab_retire(struct slab *slab, uint32_t index);
 bool pawl__slab_trim_one(struct slab *slab);
 bool pawl__slab_validate(const struct slab *slab);
+bool pawl__slab_restore_grow(struct slab *slab, uint32_t index);
+
+/* Ends restoring; see above. Owner. */
+void pawl__slab_restore_end(struct slab *slab, slab_restored_fn fn, void *user);
 
 /*
  * slab_init - an empty slab. Reserves address space for the directory; no segment yet.
@@ -173,6 +199,20 @@ static inline int slab_init(struct slab *slab, const struct slab_options *option
 static inline void slab_fini(struct slab *slab)
 {
     pawl__slab_fini(slab);
+}
+
+/* As after slab_init, whatever it held; 0, or -ENOMEM: as after slab_fini. No reader may be inside. */
+static inline int slab_clear(struct slab *slab)
+{
+    const struct slab_options options = {.object_size = slab->object_size,
+                                         .link_offset = slab->link_offset,
+                                         .objects_max = slab->objects_max,
+                                         .indexes_max = slab->limit - 1,
+                                         .huge = slab->huge,
+                                         .hooks = slab->hooks};
+
+    pawl__slab_fini(slab);
+    return pawl__slab_init(slab, &options);
 }
 
 /* The granule's state lies behind the objects of its segment. Owner, or for `fresh` any thread. */
@@ -350,6 +390,18 @@ static inline uint32_t slab_next_used(const struct slab *slab, uint32_t index)
         index = (index | slab->granule_mask) + 1;
     }
     return top;
+}
+
+/*
+ * slab_restore_reach - makes sure that an index has an address.
+ *
+ * Thread:  owner, while restoring.
+ * Returns: false for 0, for an index that the slab cannot have, or when there is no memory.
+ */
+static inline bool slab_restore_reach(struct slab *slab, uint32_t index)
+{
+    return likely(index >> slab->granule_shift < slab->granules_made && index != 0) ||
+           pawl__slab_restore_grow(slab, index);
 }
 
 /* Whole-structure check for tests and debug builds: owner only, walks every free list. */

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/bits.h"
 #include "base/random.h"
@@ -168,4 +169,25 @@ Test(seams, the_coarse_clock_is_close_behind_the_fine_one)
         cr_assert(coarse + 500000000 >= before, "%llu ns late",
                   (unsigned long long)(before - coarse));
     }
+}
+
+/* What people read in a journal. */
+Test(seams, the_wall_clock_counts_from_1970_in_nanoseconds)
+{
+    const struct pawl_clock *clock = &pawl_clock_monotonic;
+    const uint64_t before = (uint64_t)time(NULL);
+    const uint64_t wall_s = clock->wall_ns(clock->user) / UINT64_C(1000000000);
+    const uint64_t after = (uint64_t)time(NULL);
+
+    /* time(2) lags by a tick of the kernel. */
+    cr_assert(wall_s >= before && wall_s <= after + 1, "%llu s", (unsigned long long)wall_s);
+}
+
+Test(seams, a_virtual_clock_knows_no_wall_time)
+{
+    struct pawl_virtual_clock *clock;
+
+    cr_assert_eq(pawl_virtual_clock_create(0, &clock), 0);
+    cr_assert(pawl_virtual_clock_seam(clock)->wall_ns == NULL);
+    pawl_virtual_clock_destroy(clock);
 }

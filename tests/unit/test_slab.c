@@ -447,3 +447,169 @@ Test(slab, random_use_keeps_every_promise)
         free(held);
     }
 }
+
+/* ---- Restoring ----------------------------------------------------------------------------------- */
+
+/* What the test says of each index. */
+struct told {
+    const uint8_t *kinds; /* indexes from here on are fresh */
+    uint32_t count;
+    uint32_t floor;
+};
+
+static void tell(void *user, uint32_t first, uint32_t count, uint8_t *kinds, uint32_t *floor)
+{
+    const struct told *told = user;
+
+    for (uint32_t i = 0; i < count; i++)
+        kinds[i] = first + i < told->count ? told->kinds[first + i] : SLAB_RESTORED_FRESH;
+    if (told->floor > *floor)
+        *floor = told->floor;
+}
+
+static void restore(struct slab *slab, struct told *told)
+{
+    for (uint32_t index = told->count; index-- > 1;)
+        if (told->kinds[index] != SLAB_RESTORED_FRESH)
+            cr_assert(slab_restore_reach(slab, index));
+    pawl__slab_restore_end(slab, tell, told);
+    cr_assert(slab_validate(slab));
+}
+
+Test(slab, restored_objects_keep_their_index_and_the_others_are_handed_out)
+{
+    const struct slab_options options = options_of(64, 5000);
+    uint8_t kinds[3001] = {0};
+    uint8_t seen[6000] = {0};
+    uint32_t reused = 0;
+    struct slab slab;
+
+    open_slab(&slab, &options);
+    for (uint32_t index = 1; index < sizeof(kinds); index++)
+        kinds[index] = index % 3 == 0   ? SLAB_RESTORED_LIVE
+                       : index % 7 == 0 ? SLAB_RESTORED_FREE
+                                        : SLAB_RESTORED_FRESH;
+    kinds[2999] = SLAB_RESTORED_RETIRED;
+    restore(&slab, &(struct told){.kinds = kinds, .count = sizeof(kinds)});
+    cr_assert_eq(slab_live(&slab), 1000u);
+    cr_assert_eq(slab_top(&slab), 3001u);
+    for (uint32_t count = 1000; count < 5000; count++) {
+        const uint32_t index = slab_alloc(&slab);
+
+        cr_assert(index != 0 && index < sizeof(seen), "number %u", count);
+        cr_assert_eq(seen[index]++, 0, "%u was handed out twice", index);
+        if (index < sizeof(kinds))
+            cr_assert(kinds[index] != SLAB_RESTORED_LIVE && kinds[index] != SLAB_RESTORED_RETIRED);
+    }
+    cr_assert_eq(slab_alloc(&slab), 0u);
+    cr_assert(slab_validate(&slab));
+    for (uint32_t index = 1; index < sizeof(kinds); index++)
+        reused += seen[index];
+    cr_assert(reused > 1900, "only %u of 1999", reused); /* few free ones of a granule may wait */
+    slab_fini(&slab);
+}
+
+Test(slab, a_restored_granule_without_life_is_empty_and_has_the_floor_that_it_was_given)
+{
+    const struct slab_options options = options_of(64, 1u << 20);
+    uint8_t kinds[4096] = {0};
+    struct slab slab;
+
+    open_slab(&slab, &options);
+    kinds[3000] = SLAB_RESTORED_LIVE;
+    kinds[10] = SLAB_RESTORED_FREE;
+    kinds[2048] = SLAB_RESTORED_RETIRED; /* of a granule that can never be used again */
+    mark(&slab, (slab_restore_reach(&slab, 10), 10), 4711);
+    restore(&slab, &(struct told){.kinds = kinds, .count = sizeof(kinds), .floor = 9});
+    cr_assert_eq(mark_of(&slab, 10), 0u, "its memory was given back");
+    cr_assert_eq(slab_floor(&slab, 10), 9u);
+    for (uint32_t count = 0; count < 4096; count++) {
+        const uint32_t index = slab_alloc(&slab);
+
+        cr_assert(index != 3000 && index != 2048 && index != 0);
+        cr_assert_eq(slab_floor(&slab, index), index < 3072 ? 9u : 0u);
+    }
+    cr_assert(slab_validate(&slab));
+    slab_fini(&slab);
+}
+
+Test(slab, restoring_refuses_indexes_that_cannot_be)
+{
+    const struct slab_options options = options_of(64, 100);
+    struct slab slab;
+
+    open_slab(&slab, &options);
+    cr_assert(!slab_restore_reach(&slab, 0));
+    cr_assert(!slab_restore_reach(&slab, slab_limit(&slab)));
+    cr_assert(slab_restore_reach(&slab, slab_limit(&slab) - 1));
+    cr_assert(!slab_restore_reach(&slab, 0), "nor when there are granules");
+    slab_fini(&slab);
+    open_slab(&slab, &options);
+    pawl__pages_fail_nth(1);
+    cr_assert(!slab_restore_reach(&slab, 1));
+    cr_assert(slab_restore_reach(&slab, 1));
+    slab_fini(&slab);
+}
+
+Test(slab, cleared_it_is_as_new)
+{
+    const struct slab_options options = options_of(72, 3000);
+    struct slab slab;
+    uint32_t limit;
+
+    open_slab(&slab, &options);
+    limit = slab_limit(&slab);
+    for (unsigned i = 0; i < 2000; i++)
+        mark(&slab, slab_alloc(&slab), 1);
+    cr_assert_eq(slab_clear(&slab), 0);
+    cr_assert_eq(slab_limit(&slab), limit);
+    cr_assert_eq(slab_live(&slab), 0u);
+    for (uint32_t index = 1; index <= 3000; index++) {
+        cr_assert_eq(slab_alloc(&slab), index);
+        cr_assert_eq(mark_of(&slab, index), 0u);
+    }
+    cr_assert_eq(slab_alloc(&slab), 0u);
+    slab_fini(&slab);
+}
+
+Test(slab, random_restores_leave_a_sound_slab)
+{
+    static const uint32_t sizes[] = {32, 64, 64, 72, 200};
+
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        const struct slab_options options = {.object_size = sizes[seed % ARRAY_LEN(sizes)],
+                                             .objects_max = 20000,
+                                             .indexes_max = 60000};
+        struct random random = {seed};
+        const uint32_t count = 1 + (uint32_t)random_below(&random, 20000);
+        const uint64_t rare = 1 + random_below(&random, 50);
+        uint8_t *kinds = calloc(count, 1);
+        struct slab slab;
+        uint32_t live;
+
+        for (uint32_t index = 1; index < count; index++)
+            if (random_below(&random, rare) == 0)
+                kinds[index] = (uint8_t)random_below(&random, seed % 3 == 0 ? 4 : 3);
+        open_slab(&slab, &options);
+        restore(&slab, &(struct told){.kinds = kinds, .count = count});
+        live = (uint32_t)slab_live(&slab);
+        for (uint32_t i = 0; i < 5000; i++) { /* the lists work */
+            const uint32_t index = slab_alloc(&slab);
+
+            cr_assert(index != 0, "seed %llu", (unsigned long long)seed);
+            cr_assert(index >= count || (kinds[index] != SLAB_RESTORED_LIVE &&
+                                         kinds[index] != SLAB_RESTORED_RETIRED));
+            if (random_below(&random, 2) == 0)
+                slab_free(&slab, index);
+            else
+                live++;
+        }
+        for (uint32_t index = 1; index < count; index++)
+            if (kinds[index] == SLAB_RESTORED_LIVE)
+                slab_free(&slab, index), live--;
+        cr_assert_eq(slab_live(&slab), live);
+        trim_all(&slab);
+        slab_fini(&slab);
+        free(kinds);
+    }
+}
