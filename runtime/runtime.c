@@ -15,6 +15,7 @@
 #include "shard/assemble.h"
 #include "shard/portless.h"
 #include "shard/runtime.h"
+#include "shard/store_open.h"
 #include "watch/drain.h"
 #include "watch/monitor.h"
 
@@ -46,10 +47,17 @@ static int check_machines(const struct pawl_options *options)
                  options->machine_count, MACHINES_MAX);
         return complain(options, -EINVAL, "pawl_options.machine_count", what);
     }
-    for (unsigned i = 0; i < options->machine_count; i++)
+    for (unsigned i = 0; i < options->machine_count; i++) {
         if (options->machines[i] == NULL)
             return complain(options, -EINVAL, "pawl_options.machines",
                             "a machine of the list is NULL: was it compiled without an error?");
+        if (options->machines[i]->durability != PAWL_DURABILITY_MEMORY && options->store == NULL) {
+            snprintf(what, sizeof(what),
+                     "machine '%.40s' is durable, and there is no store: set pawl_options.store",
+                     options->machines[i]->name);
+            return complain(options, -EINVAL, "pawl_options.store", what);
+        }
+    }
     return 0;
 }
 
@@ -88,9 +96,13 @@ static int choose_seed(const struct pawl_options *options, uint64_t *seed)
 /* Without a topology (a sandbox may hide it) the threads float and one shard is advised. */
 static int make_plan(struct pawl_runtime *runtime, const struct pawl_options *options)
 {
+    /* The shards that a store has are what it goes on with, unless another number is asked for. */
+    const unsigned shards = options->shards != 0 ? options->shards : pawl__store_shards(runtime);
+    const bool threads = !runtime->host_driven;
     const struct pawl_plan_request request = {
-        .shards = options->shards,
-        .monitor = !runtime->host_driven,
+        .shards = shards,
+        .monitor = threads,
+        .io_threads = threads && options->store != NULL ? pawl__store_io_threads(options) : 0,
     };
     struct pawl_topology *topology = NULL;
 
@@ -99,7 +111,7 @@ static int make_plan(struct pawl_runtime *runtime, const struct pawl_options *op
             runtime->plan = NULL;
         pawl_topology_close(topology);
     }
-    runtime->shard_count = options->shards;
+    runtime->shard_count = shards;
     if (runtime->shard_count == 0)
         runtime->shard_count = runtime->plan != NULL ? pawl_plan_shards(runtime->plan) : 1;
     return 0;
@@ -162,6 +174,7 @@ static void settle_options(struct pawl_runtime *runtime, const struct pawl_optio
 
 static void free_runtime(struct pawl_runtime *runtime)
 {
+    pawl__store_close(runtime);
     pawl__shards_destroy(runtime);
     pawl__park_fini(&runtime->monitor_park);
     pawl_plan_destroy(runtime->plan);
@@ -218,6 +231,11 @@ int pawl_open(const struct pawl_options *given, struct pawl_runtime **out)
     error = choose_seed(options, &seed);
     if (error != 0)
         goto fail;
+    if (options->store != NULL) {
+        error = pawl__store_lock(runtime, options);
+        if (error != 0)
+            goto fail;
+    }
     error = make_plan(runtime, options);
     if (error != 0)
         goto fail;
@@ -230,6 +248,11 @@ int pawl_open(const struct pawl_options *given, struct pawl_runtime **out)
     error = pawl__shards_create(runtime, options, seed);
     if (error != 0)
         goto fail;
+    if (runtime->store != NULL) {
+        error = pawl__store_recover(runtime);
+        if (error != 0)
+            goto fail;
+    }
     runtime->number = pawl__portless_register(runtime->ports);
     if (runtime->number == 0) {
         error = -ENOMEM;
@@ -391,10 +414,13 @@ int pawl_start(struct pawl_runtime *runtime)
     }
     pawl__ports_set_started(runtime->ports);
     set_mode(runtime, SHARD_RUNNING);
-    if (!runtime->host_driven)
+    if (runtime->store != NULL)
+        error = pawl__store_start(runtime);
+    if (!runtime->host_driven && error == 0)
         error = start_threads(runtime);
     if (error != 0) {
         join_all(runtime);
+        pawl__store_unstart(runtime);
         set_mode(runtime, SHARD_OPEN);
         goto out;
     }
@@ -428,6 +454,7 @@ int pawl_stop(struct pawl_runtime *runtime)
         pawl__ports_refuse(runtime->ports);
         join_all(runtime);
         cancel_everything(runtime);
+        pawl__store_stop(runtime);
         store_release(&runtime->ports->stopped, 1);
         runtime->stage = STAGE_STOPPED;
     }
@@ -470,7 +497,8 @@ int pawl_resume(struct pawl_runtime *runtime)
 
 /* ---- Drain ---- */
 
-/* Turns all shards until none has anything to do; false when the deadline passed first. */
+/* Turns all shards until none has anything to do, and no write is under way; false when the deadline passed
+ * first. */
 static bool turn_until_still(struct pawl_runtime *runtime, uint64_t deadline_ns)
 {
     bool moved = true;
@@ -479,6 +507,8 @@ static bool turn_until_still(struct pawl_runtime *runtime, uint64_t deadline_ns)
         moved = false;
         for (unsigned i = 0; i < runtime->shard_count; i++)
             moved |= pawl_turn(runtime, i) > 0;
+        if (!moved)
+            moved = pawl__store_wait(runtime);
         if (moved && pawl_clock_monotonic.now_ns(NULL) >= deadline_ns)
             return false;
     }

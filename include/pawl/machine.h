@@ -84,7 +84,7 @@ enum pawl_unexpected {
     PAWL_UNEXPECTED_DEFER,  /* kept until the state changes */
 };
 
-/* How safe a step is when it is acknowledged. Only memory is offered by this version. */
+/* How safe a step is when it is acknowledged (pawl/store.h). Others than memory need a store. */
 enum pawl_durability {
     PAWL_DURABILITY_MEMORY,
     PAWL_DURABILITY_ASYNC,

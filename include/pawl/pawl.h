@@ -16,6 +16,7 @@
 
 #include <pawl/port.h>
 
+#include <pawl/store.h>
 #include <pawl/watch.h>
 
 #include <pawl/seams.h>

@@ -10,6 +10,7 @@
 
 #include <pawl/machine.h>
 #include <pawl/seams.h>
+#include <pawl/store.h>
 #include <pawl/task.h>
 #include <string.h>
 
@@ -73,6 +74,7 @@ struct pawl_options {
     uint64_t stall_ns;                   /* 0: 1 s */
     pawl_stall_fn *on_stall;             /* NULL: only counted, and kept for pawl_runtime_stall */
     pawl_diagnostic_fn *diagnose; /* what is wrong with these options, in words; may be NULL */
+    const struct pawl_store_options *store; /* NULL: no store, all machines are memory-only */
 };
 
 static inline struct pawl_options pawl_options_init(void)
@@ -147,8 +149,9 @@ PAWL_API unsigned pawl_shard_count(const struct pawl_runtime *runtime);
  *   (with a virtual clock: work only). Belongs to the runtime. Negative errno on failure.
  * pawl_shard_wait_prepare - call before waiting: returns 1 when the descriptor may be waited on; 0 when
  *   there is work already: turn again. Turning the shard ends the wait.
+ *   (With a store, an epoll_wait may return EINTR though no signal came: a write has ended. Wait again.)
  * pawl_shard_next_timer_ns - the time (of the runtime's clock) at which the shard next has a timer to
- *   look at, never later than the earliest timer; UINT64_MAX: none.
+ *   look at, or what async machines did must be handed to the disk; never later than the earliest; UINT64_MAX: none.
  */
 PAWL_API int pawl_turn(struct pawl_runtime *runtime, unsigned shard);
 PAWL_API int pawl_shard_wait_fd(struct pawl_runtime *runtime, unsigned shard);

@@ -37,8 +37,9 @@ static inline unsigned pawl_task_shard(struct pawl_task task)
     0x04u /* arg[0] is a struct pawl_buffer *, whose reference travels along */
 
 /* What a handler may find there besides. */
-#define PAWL_EVENT_ASK   0x08u /* another task waits for pawl_step_answer */
-#define PAWL_EVENT_TIMER 0x10u /* a timer of this task fired; arg[0] is the timer's number */
+#define PAWL_EVENT_ASK     0x08u /* another task waits for pawl_step_answer */
+#define PAWL_EVENT_TIMER   0x10u /* a timer of this task fired; arg[0] is the timer's number */
+#define PAWL_EVENT_DURABLE 0x20u /* sent by a step of a durable task */
 
 /* Codes at and above this are the runtime's own. */
 #define PAWL_CODE_RUNTIME 0xff00u

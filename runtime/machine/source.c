@@ -318,12 +318,8 @@ static void resolve_machine(struct resolver *r)
                    (unsigned)from->unexpected);
     if ((unsigned)from->durability > PAWL_DURABILITY_SYNC)
         pawl__find(r->findings, -EINVAL, FINDING_MACHINE, 0,
-                   "durability is %u, which is none; use PAWL_DURABILITY_MEMORY",
+                   "durability is %u, which is none; use PAWL_DURABILITY_*",
                    (unsigned)from->durability);
-    else if (from->durability != PAWL_DURABILITY_MEMORY)
-        pawl__find(r->findings, -ENOTSUP, FINDING_MACHINE, 0,
-                   "durability asks for storage, which this version does not offer; use "
-                   "PAWL_DURABILITY_MEMORY");
 }
 
 /* ---- nesting ------------------------------------------------------------------------------------- */

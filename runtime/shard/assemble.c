@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "shard/exchange.h"
+#include "shard/store_open.h"
 
 #define TICK_DEFAULT_NS UINT64_C(1000000)
 #define SPIN_DEFAULT_NS UINT64_C(20000)
@@ -185,7 +186,10 @@ int pawl__shards_create(struct pawl_runtime *runtime, const struct pawl_options 
 {
     int error;
 
-    runtime->key_seed = mix64(seed);
+    /* Keys keep their home shards: a store has a seed of its own. */
+    runtime->key_seed = pawl__store_key_seed(runtime);
+    if (runtime->key_seed == 0)
+        runtime->key_seed = mix64(seed);
     error = registry_create(runtime);
     if (error != 0)
         return error;

@@ -23,9 +23,11 @@
  * Progress: bounded by BATCH_MAX and by the handlers.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "shard/create.h"
 #include "shard/deferral.h"
+#include "shard/durable.h"
 #include "shard/exchange.h"
 #include "shard/shard.h"
 #include "shard/timers.h"
@@ -33,8 +35,7 @@
 /* Fewer events than this are not worth a round of grouping. */
 #define REGROUP_MIN 8u
 
-/* What a plain step may stage and still take the short way. */
-#define STAGED_QUICK (STAGED_POSTS | STAGED_ANSWER)
+#define STAGED_QUICK (STAGED_POSTS | STAGED_ANSWER) /* and still the short way */
 
 /* Flags of an event whose handling ends with no word to anybody. */
 #define FLAGS_QUIET (PAWL_EVENT_CONTROL | PAWL_EVENT_TIMER)
@@ -50,12 +51,29 @@ static void recall_if_changed(struct shard *shard, uint32_t slot_index, enum ver
 static void wait_for_creation(struct shard *shard, struct slot *slot,
                               const struct pawl_event *event, uint16_t source)
 {
-    const uint32_t kept = pawl__deferral_create(shard, event, source);
+    const uint64_t head = load_relaxed(&slot->head); /* relaxed: our own */
+    const bool durable =
+        shard->machines[head_machine(head)].machine->durability != PAWL_DURABILITY_MEMORY;
+    int error = 0;
+    uint32_t kept = 0;
 
-    if (kept == 0)
-        pawl__report_failed(shard, event, source, event->task, -ENOMEM);
-    else
-        pawl__deferral_append(shard, slot, kept);
+    if (durable)
+        error = pawl__durable_may_defer(shard, slot, event)
+                    ? pawl__durable_admit(
+                          shard, sizeof(struct entry_defer) + durable_event_bytes(event), false)
+                    : -ENOSPC;
+    if (error == 0) {
+        kept = pawl__deferral_create(shard, event, source);
+        error = kept == 0 ? -ENOMEM : 0;
+    }
+    if (error != 0) {
+        pawl__report_failed(shard, event, source, event->task, error);
+        return;
+    }
+    pawl__deferral_append(shard, slot, kept);
+    /* Of a slot that the journal does not know yet it hears all at once, with the first step. */
+    if (durable && (head_flags(head) & SLOT_RECORDED) != 0)
+        pawl__durable_defer(shard, id_slot(event->task), kept);
 }
 
 void pawl__dispatch(struct shard *shard, const struct pawl_event *event, uint16_t source)
@@ -205,13 +223,18 @@ static void finish_staged(struct shard *shard, uint32_t slot_index, const struct
 }
 
 /* What a plain step has staged, where it is no more than posts and an answer; it has been committed. */
-static uint64_t send_staged(struct shard *shard)
+static inline __attribute__((always_inline)) uint64_t send_staged(struct shard *shard,
+                                                                  uint32_t slot_index, bool durable)
 {
     struct pawl_step *step = &shard->step;
     const uint64_t answer = (step->staged & STAGED_ANSWER) != 0 ? step->answer : 0;
 
-    for (uint32_t i = 0; i < step->posts_count; i++)
-        exchange_route(shard, &step->posts[i]);
+    for (uint32_t i = 0; i < step->posts_count; i++) {
+        if (durable)
+            pawl__durable_send(shard, slot_index, &step->posts[i]);
+        else
+            exchange_route(shard, &step->posts[i]);
+    }
     shard->count.posted += step->posts_count;
     step->posts_count = 0;
     step->staged = 0;
@@ -219,11 +242,12 @@ static uint64_t send_staged(struct shard *shard)
 }
 
 /* What follows the commit of a plain step, where there is anything to do. */
-static void after_plain(struct shard *shard, const struct pawl_event *event, uint16_t source,
-                        const struct shard_machine *machine, const struct transition *transition,
-                        uint64_t head, struct slot *slot)
+static inline __attribute__((always_inline)) void
+after(struct shard *shard, const struct pawl_event *event, uint16_t source,
+      const struct shard_machine *machine, const struct transition *transition, uint64_t head,
+      struct slot *slot, bool durable)
 {
-    const uint64_t answer = send_staged(shard);
+    const uint64_t answer = send_staged(shard, id_slot(event->task), durable);
 
     if ((event->flags & ~FLAGS_QUIET) != 0)
         pawl__report_done(shard, event, source, event->task, transition->target,
@@ -234,6 +258,66 @@ static void after_plain(struct shard *shard, const struct pawl_event *event, uin
     }
 }
 
+static __attribute__((noinline)) void after_plain(struct shard *shard,
+                                                  const struct pawl_event *event, uint16_t source,
+                                                  const struct shard_machine *machine,
+                                                  const struct transition *transition,
+                                                  uint64_t head, struct slot *slot)
+{
+    after(shard, event, source, machine, transition, head, slot, false);
+}
+
+static __attribute__((noinline)) void after_durable(struct shard *shard,
+                                                    const struct pawl_event *event, uint16_t source,
+                                                    const struct shard_machine *machine,
+                                                    const struct transition *transition,
+                                                    uint64_t head, struct slot *slot)
+{
+    after(shard, event, source, machine, transition, head, slot, true);
+}
+
+static __attribute__((noinline)) void admit_staged(struct shard *shard,
+                                                   const struct pawl_event *event)
+{
+    int error;
+
+    shard->step.event = event;
+    shard->step.slot = table_slot(&shard->table, id_slot(event->task));
+    error = pawl__durable_admit_step(shard, &shard->step);
+    if (error != 0)
+        pawl__step_fail(&shard->step, error);
+}
+
+static inline const uint64_t *plain_words(const _Atomic uint64_t *context)
+{
+    return (const uint64_t *)(uintptr_t)context;
+}
+
+/* The entry of a plain step; journal.easy has said that there is room. */
+static inline __attribute__((always_inline)) void
+record_plain(struct shard *shard, const struct shard_machine *machine, const struct slot *slot,
+             const struct pawl_event *event, const struct transition *transition, uint64_t head,
+             const uint64_t *context, uint32_t words, bool external)
+{
+    const size_t bytes = sizeof(struct entry_step) + 8u * words;
+    struct durable *durable = shard->durable;
+    struct entry_step *entry = stream_append(&durable->journal.steps, bytes);
+
+    durable->frame_sync |= machine->machine->durability == PAWL_DURABILITY_SYNC;
+    entry->header = (struct entry_header){.words = (uint16_t)(bytes / 8),
+                                          .type = ENTRY_STEP,
+                                          .flags = external ? ENTRY_EXTERNAL : 0,
+                                          .slot = id_slot(event->task)};
+    entry->generation = id_generation(event->task);
+    entry->version = head_version(head) + 2;
+    entry->state = transition->target;
+    entry->history = slot->history;
+    entry->code = event->code;
+    entry->machine = machine->stored;
+    entry->zero = 0;
+    memcpy(entry->words, context, 8u * words);
+}
+
 /*
  * The steps of one group of a plain transition: no guard, no state timer, at most one function. Inlined
  * once for each kind of context, so that copying one is straight code.
@@ -241,12 +325,13 @@ static void after_plain(struct shard *shard, const struct pawl_event *event, uin
 static inline __attribute__((always_inline)) void
 run_plain(struct shard *shard, const struct pawl_event *events, uint16_t source,
           const struct shard_machine *machine, const struct transition *transition, uint32_t first,
-          uint32_t words, bool is_block, pawl_action_fn *function)
+          uint32_t words, bool is_block, pawl_action_fn *function, bool durable)
 {
     struct pawl_step *step = &shard->step;
     struct batch *batch = &shard->batch;
     const bool external = (transition->flags & TRANSITION_EXTERNAL) != 0;
     const uint32_t since = shard->since;
+    const uint32_t entry_words = machine->context_words;
     uint64_t steps = 0;
 
     for (uint32_t at = first; at != GROUP_END; at = batch->next[at]) {
@@ -261,12 +346,18 @@ run_plain(struct shard *shard, const struct pawl_event *events, uint16_t source,
         if (function != NULL) {
             words_load(step->context, context, words);
             function(step, step->context, event);
+            if (durable && unlikely(step->staged != 0 || (external && slot_deferred(slot) != 0)))
+                admit_staged(shard, event);
             if (unlikely((step->staged & ~STAGED_QUICK) != 0)) {
                 finish_staged(shard, id_slot(event->task), event, transition);
                 enter_group(shard, machine, transition, source);
                 continue;
             }
         }
+        if (durable)
+            record_plain(shard, machine, slot, event, transition, head,
+                         function != NULL ? step->context : plain_words(context), entry_words,
+                         external);
         slot_write_begin(slot, head);
         if (function != NULL)
             words_store(context, step->context, words);
@@ -275,27 +366,51 @@ run_plain(struct shard *shard, const struct pawl_event *events, uint16_t source,
         slot_write_end(slot, head, SLOT_ALIVE, transition->target);
         steps++;
         if (unlikely(((event->flags & ~FLAGS_QUIET) | (external ? slot_deferred(slot) : 0) |
-                      step->staged) != 0))
-            after_plain(shard, event, source, machine, transition, head, slot);
+                      step->staged) != 0)) {
+            if (durable)
+                after_durable(shard, event, source, machine, transition, head, slot);
+            else
+                after_plain(shard, event, source, machine, transition, head, slot);
+        }
     }
     shard->count.transitions += steps;
 }
 
-/* One group of a plain transition: the loop above, for each kind of context. */
-static void run_plain_group(struct shard *shard, const struct pawl_event *events, uint16_t source,
-                            const struct shard_machine *machine,
-                            const struct transition *transition, uint32_t first)
+static inline __attribute__((always_inline)) void
+run_plain_kind(struct shard *shard, const struct pawl_event *events, uint16_t source,
+               const struct shard_machine *machine, const struct transition *transition,
+               uint32_t first, bool durable)
 {
     const uint32_t size = machine->context_size;
 
     if (transition->functions_count == 0)
-        run_plain(shard, events, source, machine, transition, first, 0, false, NULL);
+        run_plain(shard, events, source, machine, transition, first, 0, size > CONTEXT_INLINE, NULL,
+                  durable);
     else if (size > CONTEXT_INLINE)
         run_plain(shard, events, source, machine, transition, first, machine->context_words, true,
-                  transition->functions[0]);
+                  transition->functions[0], durable);
     else
         run_plain(shard, events, source, machine, transition, first, CONTEXT_WORDS, false,
-                  transition->functions[0]);
+                  transition->functions[0], durable);
+}
+
+static __attribute__((noinline)) void
+run_durable_group(struct shard *shard, const struct pawl_event *events, uint16_t source,
+                  const struct shard_machine *machine, const struct transition *transition,
+                  uint32_t first)
+{
+    run_plain_kind(shard, events, source, machine, transition, first, true);
+}
+
+/* One group of a plain transition: the loop above, for each kind of context and of machine. */
+static void run_plain_group(struct shard *shard, const struct pawl_event *events, uint16_t source,
+                            const struct shard_machine *machine,
+                            const struct transition *transition, uint32_t first)
+{
+    if (unlikely(machine->machine->durability != PAWL_DURABILITY_MEMORY))
+        run_durable_group(shard, events, source, machine, transition, first);
+    else
+        run_plain_kind(shard, events, source, machine, transition, first, false);
 }
 
 /*
@@ -328,10 +443,22 @@ static void run_last_group(struct shard *shard, const struct pawl_event *events,
             }
         }
         shard->count.transitions++;
-        answer = send_staged(shard);
+        answer = send_staged(shard, 0, false);
         pawl__step_end_task(shard, event->task);
         pawl__report_done(shard, event, source, event->task, transition->target, version, answer);
     }
+}
+
+/* Durable tasks take it while the journal has room to spare, and not to their end. */
+static bool takes_short_way(const struct shard *shard, const struct shard_machine *machine,
+                            const struct transition *transition)
+{
+    if (likely(machine->machine->durability == PAWL_DURABILITY_MEMORY))
+        return (transition->flags & (TRANSITION_PLAIN | TRANSITION_LAST)) != 0;
+    /* (Without a function there is nothing to refuse in: a recall's entries are admitted by the long way.) */
+    return (transition->flags & TRANSITION_PLAIN) != 0 && shard->durable->easy &&
+           (transition->functions_count > 0 || (transition->flags & TRANSITION_EXTERNAL) == 0 ||
+            slab_live(&shard->deferrals) == 0);
 }
 
 static void run_group(struct shard *shard, const struct pawl_event *events, uint16_t source,
@@ -343,7 +470,7 @@ static void run_group(struct shard *shard, const struct pawl_event *events, uint
     const struct transition *transition =
         &machine->machine->transitions[transition_all - machine->transitions_first];
 
-    if ((transition->flags & (TRANSITION_PLAIN | TRANSITION_LAST)) == 0) {
+    if (!takes_short_way(shard, machine, transition)) {
         for (uint32_t at = first; at != GROUP_END; at = shard->batch.next[at]) {
             const struct pawl_event *event = &events[at - 1];
             const uint32_t index = id_slot(event->task);
@@ -383,7 +510,8 @@ static void run_later(struct shard *shard, const struct pawl_event *events, uint
             transition =
                 &machine->machine->transitions
                      [machine->cells[head_state(head) * machine->events_count + event->code]];
-            if ((transition->flags & TRANSITION_PLAIN) != 0) {
+            if ((transition->flags & TRANSITION_PLAIN) != 0 &&
+                takes_short_way(shard, machine, transition)) {
                 batch->next[i + 1] = GROUP_END;
                 enter_group(shard, machine, transition, source);
                 run_plain_group(shard, events, source, machine, transition, i + 1);
@@ -442,6 +570,8 @@ void pawl__batch(struct shard *shard, const struct pawl_event *events, uint32_t 
         pawl__exchange_open_local(shard);
         batch_once(shard, events, now, source);
         pawl__exchange_close_local(shard);
+        if (unlikely(shard->durable != NULL) && source == 0)
+            pawl__durable_taken(shard, events, now);
         events += now;
         count -= now;
     }
@@ -457,6 +587,11 @@ uint32_t pawl__batch_ring(struct shard *shard, struct spsc *ring, uint16_t sourc
 
         if (run == 0)
             break;
+        if (unlikely(shard->durable != NULL)) {
+            if (!pawl__durable_gate(shard, source == 0))
+                break;
+            run = run < BATCH_MAX ? run : BATCH_MAX; /* the gate is for one batch */
+        }
         pawl__batch(shard, (const struct pawl_event *)(const void *)cells, run, source);
         spsc_release(ring, run);
         taken += run;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "shard/durable.h"
 #include "task/event.h"
 
 int pawl__create_check(const struct shard_machine *machines, uint32_t machine_count,
@@ -70,6 +71,23 @@ static void context_write(struct table *table, struct slot *slot, uint32_t conte
     }
 }
 
+/* The slot's generation is one that no task of an earlier epoch had. False: it has none left, and is to be retired. */
+static bool begin_above_floor(struct shard *shard, struct slot *slot, uint32_t index)
+{
+    const uint32_t now = load_relaxed(&slot->generation); /* relaxed: our own */
+    const uint32_t generation = pawl__durable_generation(shard, index, now);
+
+    if (likely(generation == now))
+        return true;
+    store_release(&slot->generation, generation != 0 ? generation : GENERATION_MAX - 1);
+    return generation != 0;
+}
+
+/* What a new task writes to a journal. */
+#define RESERVE_BYTES                                                                              \
+    (sizeof(struct entry_key) + KEY_SIZE_MAX + sizeof(struct entry_step) + CONTEXT_MAX +           \
+     sizeof(struct entry_floor))
+
 /*
  * A slot for the spec on this shard, with key and context, or 0 and *error. On -EEXIST *task is the
  * task that has the key.
@@ -78,10 +96,15 @@ static uint32_t reserve(struct shard *shard, const struct pawl_task_spec *spec, 
                         struct pawl_task *task)
 {
     const struct shard_machine *machine = &shard->machines[spec->machine];
-    const uint32_t index = pawl__table_reserve(&shard->table, spec->machine, machine->context_size);
     struct slot *slot;
-    uint32_t key, taken_slot, taken_generation;
+    uint32_t index, key, taken_slot, taken_generation;
 
+    if (machine->machine->durability != PAWL_DURABILITY_MEMORY) {
+        *error = pawl__durable_admit(shard, RESERVE_BYTES, false);
+        if (*error != 0)
+            return 0;
+    }
+    index = pawl__table_reserve(&shard->table, spec->machine, machine->context_size);
     if (index == 0) {
         const struct slab *slots = &shard->table.slots;
 
@@ -89,6 +112,11 @@ static uint32_t reserve(struct shard *shard, const struct pawl_task_spec *spec, 
         return 0;
     }
     slot = table_slot(&shard->table, index);
+    if (shard->durable != NULL && !begin_above_floor(shard, slot, index)) {
+        *error = -ENOSPC;
+        pawl__table_release(&shard->table, index, machine->context_size);
+        return 0;
+    }
     *task = shard_task(shard, slot, index);
     if (spec->key != NULL) {
         *error = index_insert(&shard->table.keys, spec->key, spec->key_size, index,
@@ -104,6 +132,8 @@ static uint32_t reserve(struct shard *shard, const struct pawl_task_spec *spec, 
         store_release(&slot->key, key);
     }
     context_write(&shard->table, slot, machine->context_size, spec->context, spec->context_size);
+    if (shard->durable != NULL)
+        pawl__durable_floor(shard, index, id_generation(*task));
     *error = 0;
     return index;
 }
@@ -131,13 +161,22 @@ static struct pawl_event first_event(struct pawl_task task, const uint64_t arg[2
     return (struct pawl_event){.task = task, .code = PAWL_CODE_CREATE, .arg = {arg[0], arg[1]}};
 }
 
-void pawl__create_alive(struct shard *shard, struct slot *slot, const struct transition *birth)
+static __attribute__((noinline)) void create_record(struct shard *shard, uint32_t slot_index)
 {
+    pawl__durable_step(shard, slot_index, PAWL_CODE_CREATE, ENTRY_CREATED | ENTRY_EXTERNAL);
+    shard->durable->tasks++;
+}
+
+void pawl__create_alive(struct shard *shard, uint32_t slot_index, const struct transition *birth)
+{
+    struct slot *slot = table_slot(&shard->table, slot_index);
     const uint64_t head = load_relaxed(&slot->head); /* relaxed: our own */
 
     slot_write_begin(slot, head);
     store_release(&slot->since, shard->since);
     slot_write_end(slot, head, SLOT_ALIVE, birth->target);
+    if (unlikely(shard->machines[head_machine(head)].machine->durability != PAWL_DURABILITY_MEMORY))
+        create_record(shard, slot_index);
     shard->count.created++;
     shard->count.transitions++;
 }
@@ -151,8 +190,9 @@ static void live(struct shard *shard, uint32_t index, struct pawl_task *task,
     struct pawl_event first;
 
     shard->create_error = 0;
+    shard->step.machine = shard->machines[spec->machine].machine; /* whose durability is told */
     if (birth != NULL) {
-        pawl__create_alive(shard, slot, birth);
+        pawl__create_alive(shard, index, birth);
         shard->create_state = birth->target;
         /* relaxed: our own */
         shard->create_version = head_version(load_relaxed(&slot->head)) >> 1;

@@ -36,7 +36,7 @@ int pawl__create_staged(struct pawl_step *step, const struct pawl_task_spec *spe
                         uint16_t reply_code, struct pawl_task *task);
 
 /* A reserved task without a first step, whose machine has a `birth`, comes to life. */
-void pawl__create_alive(struct shard *shard, struct slot *slot, const struct transition *birth);
+void pawl__create_alive(struct shard *shard, uint32_t slot_index, const struct transition *birth);
 
 /* Handles an event of code PAWL_CODE_CREATE. */
 void pawl__create(struct shard *shard, const struct pawl_event *event, uint16_t source);

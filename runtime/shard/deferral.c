@@ -2,6 +2,11 @@
 
 #include <errno.h>
 
+#include "shard/durable.h"
+#include "task/event.h"
+
+#include "task/event.h"
+
 static struct deferral *at(const struct shard *shard, uint32_t deferral)
 {
     return slab_at(&shard->deferrals, deferral);
@@ -69,7 +74,7 @@ static void append_ring(struct shard *shard, struct slot *slot, uint32_t ring)
  * least one event, and steps of a recall may raise and keep at most RAISE_CHAIN_MAX new ones: so it ends.
  * (Compiling refuses machines that would go on; this is the second lock on that door.)
  */
-static void recall(struct shard *shard, uint32_t slot_index)
+static bool recall(struct shard *shard, uint32_t slot_index)
 {
     struct slot *slot = table_slot(&shard->table, slot_index);
     bool again = true;
@@ -103,7 +108,7 @@ static void recall(struct shard *shard, uint32_t slot_index)
                     slab_free(&shard->deferrals, rest);
                     pawl__report_failed(shard, &lost.event, lost.source, task, -ECANCELED);
                 }
-                return;
+                return false;
             case VERDICT_STEPPED:
             case VERDICT_DEFERRED:
             case VERDICT_REFUSED:
@@ -112,13 +117,29 @@ static void recall(struct shard *shard, uint32_t slot_index)
         }
         append_ring(shard, slot, ring);
     }
+    return true;
+}
+
+static bool is_durable(const struct shard *shard, const struct slot *slot)
+{
+    /* relaxed: our own */
+    return shard->machines[head_machine(load_relaxed(&slot->head))].machine->durability !=
+           PAWL_DURABILITY_MEMORY;
+}
+
+static bool has_failed(const struct shard *shard)
+{
+    return load_acquire(&shard->durable->journal.failed) != 0;
 }
 
 void pawl__deferral_recall(struct shard *shard, uint32_t slot_index)
 {
     shard->recalling = true;
     shard->recall_kept = 0;
-    recall(shard, slot_index);
+    /* One entry says what is still kept; what was recalled has left entries of its own. */
+    if (recall(shard, slot_index) && is_durable(shard, table_slot(&shard->table, slot_index)) &&
+        !has_failed(shard))
+        pawl__durable_deferrals(shard, slot_index);
     shard->recalling = false;
 }
 
@@ -133,5 +154,133 @@ void pawl__deferral_end(struct shard *shard, struct slot *slot, struct pawl_task
 
         slab_free(&shard->deferrals, oldest);
         pawl__report_failed(shard, &lost.event, lost.source, task, error);
+    }
+}
+
+/* Restoring */
+
+bool pawl__deferral_restore_add(struct slab *deferrals, struct slot *slot,
+                                const struct pawl_event *event)
+{
+    const uint32_t made = slab_alloc(deferrals);
+    struct deferral *newest;
+
+    if (made == 0)
+        return false;
+    newest = slab_at(deferrals, made);
+    *newest = (struct deferral){.event = *event, .next = made, .count = 1};
+    if (slot_deferred(slot) != 0) {
+        struct deferral *last = slab_at(deferrals, slot_deferred(slot));
+
+        newest->next = last->next;
+        newest->count = last->count + 1;
+        last->next = made;
+    }
+    slot_set_deferred(slot, made);
+    return true;
+}
+
+uint32_t pawl__deferral_restore_next(const struct slab *deferrals, const struct slot *slot,
+                                     uint32_t deferral)
+{
+    if (deferral == 0)
+        deferral = slot_deferred(slot); /* the newest, behind which the oldest stands */
+    else if (deferral == slot_deferred(slot))
+        return 0;
+    return deferral == 0 ? 0 : ((struct deferral *)slab_at(deferrals, deferral))->next;
+}
+
+void pawl__deferral_restore_cut(struct slab *deferrals, struct slot *slot, uint32_t kept)
+{
+    const struct deferral *newest;
+    uint32_t last = slot_deferred(slot);
+    uint32_t from, count;
+
+    if (last == 0)
+        return;
+    newest = slab_at(deferrals, last);
+    count = newest->count;
+    if (count <= kept)
+        return;
+    for (uint32_t i = 0; i < kept; i++)
+        last = ((struct deferral *)slab_at(deferrals, last))->next;
+    from = ((struct deferral *)slab_at(deferrals, last))->next;
+    if (kept > 0) { /* the last that is kept closes the ring */
+        struct deferral *end = slab_at(deferrals, last);
+
+        end->next = newest->next;
+        end->count = kept;
+    }
+    slot_set_deferred(slot, kept > 0 ? last : 0);
+    for (uint32_t i = kept; i < count; i++) {
+        struct deferral *dropped = slab_at(deferrals, from);
+        const uint32_t next = dropped->next;
+
+        event_drop_buffer(&dropped->event);
+        slab_free(deferrals, from);
+        from = next;
+    }
+}
+
+/* Whether any of them is a port's. */
+static bool has_complete(const struct shard *shard, const struct slot *slot)
+{
+    const uint32_t newest = slot_deferred(slot);
+    uint32_t next = newest;
+
+    do {
+        next = at(shard, next)->next;
+        if ((at(shard, next)->event.flags & PAWL_EVENT_COMPLETE) != 0)
+            return true;
+    } while (next != newest);
+    return false;
+}
+
+/* Takes the ports' events out and reports them; the others stay, in order. */
+static void cancel_complete(struct shard *shard, struct slot *slot, struct pawl_task task,
+                            int error)
+{
+    uint32_t ring = slot_deferred(slot);
+
+    slot_set_deferred(slot, 0);
+    while (ring != 0) {
+        const uint32_t oldest = take_oldest(shard, &ring);
+        const struct deferral lost = *at(shard, oldest);
+
+        if ((lost.event.flags & PAWL_EVENT_COMPLETE) == 0) {
+            pawl__deferral_append(shard, slot, oldest);
+            continue;
+        }
+        slab_free(&shard->deferrals, oldest);
+        pawl__report_failed(shard, &lost.event, lost.source, task, error);
+    }
+}
+
+/*
+ * What a port posted is cancelled, and told so when the journal says so too; where that cannot be, its fate is
+ * unknown. What tasks have sent stays in the journal, and comes back with the task.
+ */
+void pawl__deferral_stop(struct shard *shard, uint32_t slot_index)
+{
+    struct slot *slot = table_slot(&shard->table, slot_index);
+    const struct pawl_task task = shard_task(shard, slot, slot_index);
+    uint32_t ring;
+
+    if (has_complete(shard, slot)) {
+        const bool room = pawl__durable_make_room(shard) == 0;
+
+        if (room)
+            shard->durable->frame_sync = true;
+        cancel_complete(shard, slot, task, room ? -ECANCELED : -EIO);
+        if (room)
+            pawl__durable_deferrals(shard, slot_index);
+    }
+    ring = slot_deferred(slot);
+    slot_set_deferred(slot, 0);
+    while (ring != 0) {
+        const uint32_t oldest = take_oldest(shard, &ring);
+
+        event_drop_buffer(&at(shard, oldest)->event);
+        slab_free(&shard->deferrals, oldest);
     }
 }

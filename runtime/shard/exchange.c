@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/pages.h"
+#include "shard/durable.h"
 
 _Static_assert(sizeof(struct pawl_event) == sizeof(struct cell), "an event is a cell");
 
@@ -19,6 +20,7 @@ static struct link *link_create(struct shard *from, struct shard *to)
         return NULL;
     cells = (struct cell *)(void *)((char *)link + header);
     link->to = to;
+    link->from = from->number;
     link->mapped_bytes = bytes;
     spsc_init(&link->events, cells, capacity);
     spsc_init(&link->control, cells + capacity, CONTROL_RING);
@@ -198,6 +200,15 @@ static struct link *inlet(const struct shard *shard, uint32_t place)
     return load_acquire(&shard->inlets[place]); /* (L2) pairs with (L1) */
 }
 
+/* Where the events of a batch come from, for what counts them. */
+static void come_from(struct shard *shard, const struct link *link, enum durable_class klass)
+{
+    if (shard->durable == NULL)
+        return;
+    shard->durable->peer = (uint16_t)link->from;
+    shard->durable->klass = klass;
+}
+
 uint32_t pawl__exchange_take_control(struct shard *shard)
 {
     uint32_t taken = 0;
@@ -205,8 +216,10 @@ uint32_t pawl__exchange_take_control(struct shard *shard)
     for (uint32_t i = 0; i < inlets(shard); i++) {
         struct link *link = inlet(shard, i);
 
-        if (link != NULL)
-            taken += pawl__batch_ring(shard, &link->control, 0, CONTROL_RING);
+        if (link == NULL)
+            continue;
+        come_from(shard, link, DURABLE_CONTROL);
+        taken += pawl__batch_ring(shard, &link->control, 0, CONTROL_RING);
     }
     shard->taken_inside += taken;
     return taken;
@@ -219,8 +232,10 @@ uint32_t pawl__exchange_take(struct shard *shard)
     for (uint32_t i = 0; i < inlets(shard); i++) {
         struct link *link = inlet(shard, i);
 
-        if (link != NULL)
-            taken += pawl__batch_ring(shard, &link->events, 0, QUOTA);
+        if (link == NULL)
+            continue;
+        come_from(shard, link, DURABLE_ORDINARY);
+        taken += pawl__batch_ring(shard, &link->events, 0, QUOTA);
     }
     shard->taken_inside += taken;
     return taken;

@@ -28,6 +28,7 @@ struct link {
     struct spsc events;
     struct spsc control;
     struct shard *to;            /* I */
+    uint32_t from;               /* I: the sender's number */
     size_t mapped_bytes;         /* I: of this struct and the cells behind it */
     struct outlet control_out;   /* F */
     struct fifo events_backlog;  /* F */
@@ -47,21 +48,27 @@ static inline bool exchange_ensure(struct shard *shard, uint32_t to)
 /* The rest of exchange_route. */
 void pawl__exchange_route_slow(struct shard *shard, const struct pawl_event *event);
 
-/*
- * Routes one event to the shard of its task, this one included. The link exists, and a chunk is at
- * hand for its backlog (pawl__chunks_ensure): cannot fail.
- */
-static inline void exchange_route(struct shard *shard, const struct pawl_event *event)
+/* The same for an event that counts as under way already. */
+static inline void exchange_put(struct shard *shard, const struct pawl_event *event)
 {
     struct route *route = &shard->routes[id_shard(event->task)];
 
-    shard_count_routed(shard);
     if (likely(route->next != route->end && (event->flags & PAWL_EVENT_CONTROL) == 0)) {
         prefetch_own(route->next + SPSC_AHEAD);
         spsc_copy_cells(route->next++, event, 1);
     } else {
         pawl__exchange_route_slow(shard, event);
     }
+}
+
+/*
+ * Routes one event to the shard of its task, this one included. The link exists, and a chunk is at
+ * hand for its backlog (pawl__chunks_ensure): cannot fail.
+ */
+static inline void exchange_route(struct shard *shard, const struct pawl_event *event)
+{
+    shard_count_routed(shard);
+    exchange_put(shard, event);
 }
 
 /* Around a batch: events for this shard itself go straight into the local fifo's free cells. */

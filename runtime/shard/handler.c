@@ -9,7 +9,9 @@
 #include <pawl/step.h>
 #include <string.h>
 
+#include "shard/alias.h"
 #include "shard/create.h"
+#include "shard/durable.h"
 #include "shard/exchange.h"
 #include "shard/shard.h"
 #include "shard/timers.h"
@@ -55,12 +57,18 @@ int pawl__step_stage(struct pawl_step *step, const struct pawl_event *event)
 {
     struct shard *shard = step->shard;
     const uint32_t count = step->posts_count;
+    uint32_t chunks = count + 1;
 
     if (has_failed(step))
         return step->error;
     if (count == STEP_EMIT_MAX || exchange_inflight(shard) + count >= shard->inflight_max)
         return pawl__step_fail(step, -ENOSPC);
-    if (shard->chunks.count <= count && !pawl__chunks_ensure(&shard->chunks, count + 1))
+    if (unlikely(step->machine->durability != PAWL_DURABILITY_MEMORY)) {
+        if (durable_event_bytes(event) > sizeof(struct entry_event) + EVENT_PAYLOAD_MAX)
+            return pawl__step_fail(step, -ENOSPC);
+        chunks = DURABLE_CHUNKS(count + 1);
+    }
+    if (shard->chunks.count < chunks && !pawl__chunks_ensure(&shard->chunks, chunks))
         return pawl__step_fail(step, -ENOMEM);
     if (!exchange_ensure(shard, id_shard(event->task)))
         return pawl__step_fail(step, -ENOMEM);
@@ -80,8 +88,15 @@ static bool event_is_valid(const struct pawl_step *step, const struct pawl_event
 
 int pawl_step_post(struct pawl_step *step, const struct pawl_event *event)
 {
+    struct pawl_event moved;
+
     if (has_failed(step))
         return step->error;
+    if (unlikely(step->shard->aliases != NULL)) {
+        moved = *event;
+        moved.task = aliases_resolve(step->shard->aliases, event->task);
+        event = &moved;
+    }
     if (!event_is_valid(step, event))
         return pawl__step_fail(step, -EINVAL);
     return pawl__step_stage(step, event);
@@ -93,7 +108,9 @@ int pawl_step_ask(struct pawl_step *step, const struct pawl_event *event, uint16
 
     if (has_failed(step))
         return step->error;
-    if (!event_is_valid(step, event) || reply_code >= step->machine->events_count)
+    if (unlikely(step->shard->aliases != NULL))
+        asked.task = aliases_resolve(step->shard->aliases, asked.task);
+    if (!event_is_valid(step, &asked) || reply_code >= step->machine->events_count)
         return pawl__step_fail(step, -EINVAL);
     asked.flags |= PAWL_EVENT_ASK;
     asked.arg[1] = pawl_step_task(step).id;

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "shard/durable.h"
 #include "shard/runtime.h"
 
 /*
@@ -71,7 +72,9 @@ int pawl__host_create(struct shard *shard, const struct pawl_task_spec *spec,
     int error = -EBUSY;
 
     enter(shard);
-    if (load_acquire(&shard->mode) == SHARD_RUNNING)
+    if (shard->durable != NULL && !pawl__durable_gate(shard, false))
+        error = -EAGAIN;
+    else if (load_acquire(&shard->mode) == SHARD_RUNNING)
         error = pawl__turn_create(shard, spec, task);
     leave(shard);
     return error;
@@ -88,6 +91,8 @@ static int wait_prepare(struct shard *shard)
 {
     uint64_t timeout_ns;
 
+    if (load_acquire(&shard->mode) == SHARD_STOPPED)
+        return 0; /* nothing will come, and what is left belongs to whoever stopped it */
     shard->waited = true;
     pawl__shard_settle(shard);
     pawl__park_prepare(&shard->park);
@@ -124,14 +129,27 @@ int pawl_shard_wait_prepare(struct pawl_runtime *runtime, unsigned number)
 
 uint64_t pawl_shard_next_timer_ns(struct pawl_runtime *runtime, unsigned number)
 {
-    const struct shard *shard;
-    uint64_t tick;
+    struct shard *shard;
+    uint64_t window = UINT64_MAX;
+    uint64_t tick, at, passed;
 
     if (number >= runtime->shard_count)
         return UINT64_MAX;
     shard = runtime->shards[number];
     tick = wheel_next(&shard->wheel);
-    if (tick >= (UINT64_MAX - shard->open_ns) / shard->tick_ns)
-        return UINT64_MAX;
-    return shard->open_ns + tick * shard->tick_ns;
+    if (shard->durable != NULL) {
+        passed = pawl__durable_timeout_ns(shard); /* the end of an async machine's window */
+        window = passed < UINT64_MAX - shard->now_ns
+                     ? shard->clock->now_ns(shard->clock->user) + passed
+                     : UINT64_MAX;
+    }
+    if (tick > UINT64_MAX / shard->tick_ns)
+        return window;
+    /* open_ns may lie before the clock's beginning: a store's time goes on (shard/restore.h). */
+    at = tick * shard->tick_ns;
+    passed = shard->now_ns - shard->open_ns;
+    if (at <= passed)
+        return shard->now_ns < window ? shard->now_ns : window;
+    at = at - passed < UINT64_MAX - shard->now_ns ? shard->now_ns + (at - passed) : UINT64_MAX;
+    return at < window ? at : window;
 }

@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "host/barrier.h"
+#include "shard/alias.h"
 #include "shard/create.h"
 #include "shard/registry.h"
 #include "shard/runtime.h"
@@ -123,6 +124,7 @@ static int post_one(struct pawl_port *port, const struct pawl_event *event)
 
 int pawl_port_post(struct pawl_port *port, const struct pawl_event *events, size_t count)
 {
+    const struct aliases *aliases = port->registry->aliases;
     uint32_t touched = 0;
     size_t done = 0;
     int error = -EAGAIN;
@@ -132,11 +134,19 @@ int pawl_port_post(struct pawl_port *port, const struct pawl_event *events, size
     if (count > INT32_MAX)
         count = INT32_MAX;
     for (; done < count; done++) {
-        if (unlikely(!event_is_valid(port, &events[done]))) {
+        const struct pawl_event *event = &events[done];
+        struct pawl_event moved;
+
+        if (unlikely(aliases != NULL)) {
+            moved = *event;
+            moved.task = aliases_resolve(aliases, event->task);
+            event = &moved;
+        }
+        if (unlikely(!event_is_valid(port, event))) {
             error = -EINVAL;
             break;
         }
-        if (unlikely(!put(port, &events[done], &touched)))
+        if (unlikely(!put(port, event, &touched)))
             break;
     }
     flush(port, touched);
@@ -171,14 +181,15 @@ int pawl_port_create(struct pawl_port *port, const struct pawl_task_spec *spec, 
 
 int pawl__port_cancel(struct pawl_port *port, struct pawl_task task, uint32_t tag, bool complete)
 {
+    const struct aliases *aliases = port->registry->aliases;
     const struct pawl_event event = {
-        .task = task,
+        .task = aliases != NULL ? aliases_resolve(aliases, task) : task,
         .code = PAWL_CODE_CANCEL,
         .flags = PAWL_EVENT_CONTROL | (complete ? PAWL_EVENT_COMPLETE : 0),
         .tag = tag,
     };
 
-    if (id_shard(task) >= port->shard_count || id_slot(task) == 0)
+    if (id_shard(event.task) >= port->shard_count || id_slot(event.task) == 0)
         return -EINVAL;
     return post_one(port, &event);
 }

@@ -24,7 +24,10 @@ static uint32_t since_now(const struct pawl_runtime *runtime)
     const uint64_t now =
         clock->coarse_ns != NULL ? clock->coarse_ns(clock->user) : clock->now_ns(clock->user);
 
-    return now > runtime->open_ns ? (uint32_t)((now - runtime->open_ns) >> SINCE_SHIFT) : 0;
+    /* open_ns may lie before the clock's beginning, and a coarse clock a little behind it. */
+    return (int64_t)(now - runtime->open_ns) > 0
+               ? (uint32_t)((now - runtime->open_ns) >> SINCE_SHIFT)
+               : 0;
 }
 
 /* Where a context's words are; NULL when what was read cannot be right. */
@@ -122,6 +125,8 @@ static int read_slot(const struct pawl_runtime *runtime, const struct shard *sha
 int pawl_task_peek(const struct pawl_runtime *runtime, struct pawl_task task,
                    struct pawl_view *view)
 {
+    if (unlikely(runtime->aliases.count > 0))
+        task = aliases_resolve(&runtime->aliases, task);
     if (id_shard(task) >= runtime->shard_count || id_slot(task) == 0 || id_generation(task) == 0)
         return -ESTALE;
     return read_slot(runtime, runtime->shards[id_shard(task)], id_slot(task), id_generation(task),

@@ -35,7 +35,8 @@ struct port_entry {
 };
 
 struct port_registry {
-    uint32_t shard_count; /* I, as the following */
+    const struct aliases *aliases; /* I: NULL where no task has moved (shard/alias.h) */
+    uint32_t shard_count;          /* I, as the following */
     struct shard *const *shards;
     const struct shard_machine *machines;
     uint32_t machine_count;

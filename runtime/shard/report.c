@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 
+#include "shard/alias.h"
+#include "shard/durable.h"
 #include "shard/exchange.h"
 #include "shard/intake.h"
 #include "shard/shard.h"
@@ -22,39 +24,63 @@ static void undelivered(struct shard *shard, const struct pawl_event *event, int
  * The answer to an asking task. It takes the place of the event that it answers, so it needs no room
  * under the limit of events in flight; only memory can be missing.
  */
-static void reply(struct shard *shard, const struct pawl_event *event, uint64_t value, int error)
+static void reply(struct shard *shard, const struct pawl_event *event, uint64_t value, int error,
+                  bool durable)
 {
+    const struct pawl_task asker = {event->arg[1]};
     const struct pawl_event answer = {
-        .task = {event->arg[1]},
+        .task = shard->aliases != NULL ? aliases_resolve(shard->aliases, asker) : asker,
         .code = (uint16_t)event->tag,
         .arg = {value, (uint64_t)(int64_t)error},
     };
 
-    if (pawl__chunks_ensure(&shard->chunks, 1) && exchange_ensure(shard, id_shard(answer.task)))
-        exchange_route(shard, &answer);
-    else
+    /* That it was asked is in no journal of this shard, and never will be: it is asked again when the store is opened. */
+    if (durable && load_acquire(&shard->durable->journal.failed) != 0)
+        return;
+    if (!pawl__chunks_ensure(&shard->chunks, shard->durable != NULL ? DURABLE_CHUNKS(1) : 1) ||
+        !exchange_ensure(shard, id_shard(answer.task)))
         undelivered(shard, &answer, -ENOMEM);
+    else if (durable)
+        pawl__durable_send(shard, 0, &answer);
+    else if (shard->durable != NULL && error != 0)
+        pawl__durable_route(shard, &answer); /* a refusal tells of the steps before it */
+    else
+        exchange_route(shard, &answer);
+}
+
+/* A durable task that asked must have its answer after a crash too, whoever gives it. */
+static bool is_asked_durably(const struct shard *shard, const struct pawl_event *event)
+{
+    return shard->durable != NULL && (event->flags & PAWL_EVENT_DURABLE) != 0;
 }
 
 void pawl__report_done(struct shard *shard, const struct pawl_event *event, uint16_t source,
                        struct pawl_task task, unsigned state, uint32_t version, uint64_t value)
 {
+    const enum pawl_durability durability = shard->step.machine->durability;
+
     if (source == SOURCE_CREATE) {
         shard->create_state = (uint16_t)state;
         shard->create_version = version;
         return;
     }
     if ((event->flags & PAWL_EVENT_COMPLETE) != 0) {
-        pawl__port_complete(shard, source,
-                            &(struct pawl_completion){.task = task,
-                                                      .tag = event->tag,
-                                                      .state = (uint16_t)state,
-                                                      .durability = PAWL_DURABILITY_MEMORY,
-                                                      .version = version,
-                                                      .value = value});
+        const struct pawl_completion completion = {.task = task,
+                                                   .tag = event->tag,
+                                                   .state = (uint16_t)state,
+                                                   .durability = (uint16_t)durability,
+                                                   .version = version,
+                                                   .value = value};
+
+        if (unlikely(durability != PAWL_DURABILITY_MEMORY ||
+                     (shard->durable != NULL && event->code == PAWL_CODE_CREATE)))
+            pawl__durable_complete(shard, source, &completion);
+        else
+            pawl__port_complete(shard, source, &completion);
     }
     if ((event->flags & PAWL_EVENT_ASK) != 0)
-        reply(shard, event, value, 0);
+        reply(shard, event, value, 0,
+              durability != PAWL_DURABILITY_MEMORY || is_asked_durably(shard, event));
     event_drop_buffer(event);
 }
 
@@ -65,12 +91,17 @@ void pawl__report_failed(struct shard *shard, const struct pawl_event *event, ui
         shard->create_error = error;
         return;
     }
-    if ((event->flags & PAWL_EVENT_COMPLETE) != 0)
-        pawl__port_complete(
-            shard, source,
-            &(struct pawl_completion){.task = task, .tag = event->tag, .status = error});
-    else if ((event->flags & PAWL_EVENT_ASK) != 0)
-        reply(shard, event, task.id, error);
+    if ((event->flags & PAWL_EVENT_COMPLETE) != 0) {
+        const struct pawl_completion completion = {
+            .task = task, .tag = event->tag, .status = error};
+
+        /* A refusal tells of the steps before it: that a task has ended, that a key is taken. */
+        if (shard->durable != NULL)
+            pawl__durable_complete(shard, source, &completion);
+        else
+            pawl__port_complete(shard, source, &completion);
+    } else if ((event->flags & PAWL_EVENT_ASK) != 0)
+        reply(shard, event, task.id, error, is_asked_durably(shard, event));
     else
         undelivered(shard, event, error);
     event_drop_buffer(event);

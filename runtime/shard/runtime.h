@@ -10,6 +10,7 @@
 #include <pawl/topology.h>
 #include <pthread.h>
 
+#include "shard/alias.h"
 #include "shard/registry.h"
 #include "shard/shard.h"
 
@@ -50,6 +51,8 @@ struct pawl_runtime {
     struct pawl_plan *plan;                 /* NULL: threads float */
     struct port_registry *ports;
     struct pages_stats pages; /* of the shards themselves */
+    struct store *store;      /* NULL: none (shard/store_open.h) */
+    struct aliases aliases;   /* I: empty without a store */
 
     pthread_mutex_t mutex;
     enum runtime_stage stage; /* L */

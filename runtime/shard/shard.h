@@ -37,6 +37,7 @@
 #include "time/wheel.h"
 
 struct pawl_port;
+struct durable;
 struct link;
 
 /* Chunks of the shard's fifos, kept so that staging can promise a push that cannot fail. */
@@ -75,6 +76,7 @@ struct shard_machine {
     uint32_t context_size;
     /* The transition into the initial state, where that is all it does; NULL: tasks make a first step. */
     const struct transition *birth;
+    uint8_t stored; /* the machine's number in the store's manifest */
 };
 
 #define GROUP_END 0u
@@ -131,6 +133,8 @@ struct shard {
     uint64_t spin_ns;
     void *user;
     pawl_undelivered_fn *on_undelivered;
+    struct durable *durable;       /* I: NULL where the runtime has no store (shard/durable.h) */
+    const struct aliases *aliases; /* I: NULL where no task has moved (shard/alias.h) */
 
     /* The turn. */
     uint64_t now_ns;

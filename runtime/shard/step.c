@@ -13,6 +13,7 @@
 
 #include "shard/create.h"
 #include "shard/deferral.h"
+#include "shard/durable.h"
 #include "shard/exchange.h"
 #include "shard/shard.h"
 #include "shard/timers.h"
@@ -207,6 +208,11 @@ static void take_back(struct shard *shard)
         pawl__deferral_destroy(shard, step->kept[i]);
 }
 
+static bool is_durable(const struct pawl_step *step)
+{
+    return unlikely(step->machine->durability != PAWL_DURABILITY_MEMORY);
+}
+
 /* Nothing of the step takes effect; its sender is told why. */
 static enum verdict step_abort(struct shard *shard, struct pawl_task task)
 {
@@ -225,8 +231,11 @@ static enum verdict step_abort(struct shard *shard, struct pawl_task task)
         shard->count.aborted++;
         return VERDICT_REFUSED;
     }
-    if (timer_node != 0)
+    if (timer_node != 0) {
         pawl__timer_drop(shard, timer_node);
+        if (is_durable(step) && pawl__durable_admit(shard, 0, true) == 0)
+            pawl__durable_timers(shard, step->slot_index);
+    }
     if (error == -EPROTO)
         shard->count.refused++;
     else
@@ -244,7 +253,8 @@ static enum verdict step_defer(struct shard *shard, struct pawl_task task)
     const uint32_t timer_node = step->timer_node;
     uint32_t kept = 0;
 
-    if (pawl__deferral_count(shard, slot) < step->machine->deferred_max)
+    if (pawl__deferral_count(shard, slot) < step->machine->deferred_max &&
+        (!is_durable(step) || pawl__durable_may_defer(shard, slot, event)))
         kept = pawl__deferral_create(shard, event, step->source);
     if (kept == 0) {
         step->error = -ENOSPC;
@@ -256,6 +266,13 @@ static enum verdict step_defer(struct shard *shard, struct pawl_task task)
         pawl__timer_drop(shard, timer_node);
     pawl__deferral_append(shard, slot, kept);
     shard->count.deferred++;
+    if (is_durable(step)) {
+        pawl__durable_defer(shard, step->slot_index, kept);
+        if (timer_node != 0)
+            pawl__durable_timers(shard, step->slot_index);
+        if (step->machine->durability == PAWL_DURABILITY_SYNC)
+            shard->durable->frame_sync = true;
+    }
     return VERDICT_DEFERRED;
 }
 
@@ -298,8 +315,49 @@ static void bear(struct shard *shard)
         const struct transition *birth = machine_of(shard, slot)->birth;
 
         if (birth != NULL)
-            pawl__create_alive(shard, slot, birth);
+            pawl__create_alive(shard, step->creates[i], birth);
     }
+}
+
+/* Slots that the step has given out and whose first step is an event of its own. */
+static void record_reserved(struct shard *shard)
+{
+    const struct pawl_step *step = &shard->step;
+
+    for (uint32_t i = 0; i < step->creates_count; i++) {
+        const struct shard_machine *machine =
+            machine_of(shard, table_slot(&shard->table, step->creates[i]));
+
+        if (machine->birth != NULL || machine->machine->durability == PAWL_DURABILITY_MEMORY)
+            continue;
+        pawl__durable_step(shard, step->creates[i], PAWL_CODE_CREATE, ENTRY_RESERVED);
+        slot_set_recorded(table_slot(&shard->table, step->creates[i]));
+        shard->durable->tasks++;
+    }
+}
+
+/* What a durable step has changed goes to the journal, and with it what it sends. */
+static void record(struct shard *shard)
+{
+    const struct pawl_step *step = &shard->step;
+    const bool ends = (step->staged & STAGED_FINISH) != 0;
+    const uint32_t slot_index = step->slot_index;
+    unsigned flags = step->external ? ENTRY_EXTERNAL : 0;
+
+    if (step->event->code == PAWL_CODE_CREATE) {
+        flags |= ENTRY_CREATED;
+        shard->durable->tasks += !step->was_recorded; /* a reserved one counts already */
+    }
+    if (ends)
+        flags |= ENTRY_ENDED;
+    pawl__durable_step(shard, slot_index, step->event->code, flags);
+    if (!ends && ((step->staged & STAGED_TIMERS) != 0 || step->timer_node != 0))
+        pawl__durable_timers(shard, slot_index);
+    for (uint32_t i = 0; i < step->kept_count && !ends; i++)
+        pawl__durable_defer(shard, slot_index, step->kept[i]);
+    record_reserved(shard);
+    for (uint32_t i = 0; i < step->posts_count; i++)
+        pawl__durable_send(shard, slot_index, &step->posts[i]);
 }
 
 static enum verdict step_commit(struct shard *shard, struct pawl_task task)
@@ -320,8 +378,12 @@ static enum verdict step_commit(struct shard *shard, struct pawl_task task)
     for (uint32_t i = 0; i < step->kept_count; i++)
         pawl__deferral_append(shard, slot, step->kept[i]);
     bear(shard);
-    for (uint32_t i = 0; i < step->posts_count; i++)
-        exchange_route(shard, &step->posts[i]);
+    if (is_durable(step)) {
+        record(shard);
+    } else {
+        for (uint32_t i = 0; i < step->posts_count; i++)
+            exchange_route(shard, &step->posts[i]);
+    }
     shard->count.posted += step->posts_count;
     shard->count.deferred += step->kept_count;
     shard->count.transitions += step->transitions;
@@ -341,6 +403,12 @@ static enum verdict step_end(struct shard *shard)
     struct pawl_step *step = &shard->step;
     const struct pawl_task task = shard_task(shard, step->slot, step->slot_index);
 
+    if (is_durable(step) && (step->staged & STAGED_ERROR) == 0) {
+        const int error = pawl__durable_admit_step(shard, step);
+
+        if (unlikely(error != 0))
+            pawl__step_fail(step, error);
+    }
     if ((step->staged & STAGED_ERROR) != 0)
         return step_abort(shard, task);
     if ((step->staged & STAGED_DEFER) != 0)
@@ -408,6 +476,8 @@ enum verdict pawl__step_create(struct shard *shard, uint32_t slot_index,
     step_begin(shard, slot_index, event, source);
     slot = step->slot;
     context_size = machine_of(shard, slot)->context_size;
+    /* relaxed: our own */
+    step->was_recorded = (head_flags(load_relaxed(&slot->head)) & SLOT_RECORDED) != 0;
     take(step, &step->machine->transitions[step->machine->create], event);
     step->external = true; /* the initial state is entered, whatever it is */
     handle_raised(step);
@@ -419,6 +489,8 @@ enum verdict pawl__step_create(struct shard *shard, uint32_t slot_index,
     if (verdict == VERDICT_CHANGED && slot_deferred(slot) != 0) {
         pawl__deferral_recall(shard, slot_index); /* what came before this step */
     } else if (verdict == VERDICT_REFUSED) {
+        if (step->was_recorded && pawl__durable_admit(shard, 0, true) == 0)
+            pawl__durable_step(shard, slot_index, PAWL_CODE_CREATE, ENTRY_ENDED);
         pawl__deferral_end(shard, slot, event->task, -ESTALE);
         pawl__table_release(&shard->table, slot_index, context_size);
     }

@@ -57,6 +57,7 @@ struct pawl_step {
     uint16_t state;       /* where the task will be */
     uint16_t history;     /* and what it will remember */
     bool external;        /* a state was left */
+    bool was_recorded;    /* of a first step: the journal knows of the slot */
     struct pawl_event posts[STEP_EMIT_MAX];
     struct staged_timer timers[STEP_EMIT_MAX];
     struct pawl_event raises[RAISE_CHAIN_MAX];

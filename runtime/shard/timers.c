@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "shard/durable.h"
+
 /* Nodes moved by the wheel in one turn. */
 #define WHEEL_BUDGET 4096u
 
@@ -218,6 +220,9 @@ uint32_t pawl__timers_take(struct shard *shard)
         uint32_t count = 0;
         uint32_t node;
 
+        if (shard->durable != NULL && !pawl__durable_gate(shard, true))
+            break;
+
         while (count < BATCH_MAX && (node = wheel_due_pop(&shard->wheel)) != 0)
             events[count++] = expired_event(shard, node);
         if (count == 0)
@@ -228,4 +233,47 @@ uint32_t pawl__timers_take(struct shard *shard)
     }
     shard->count.events += fired;
     return fired;
+}
+
+/* Restoring */
+
+bool pawl__timers_restore_add(struct slab *nodes, struct slot *slot, uint32_t slot_index,
+                              unsigned timer, uint64_t expiry_ns)
+{
+    const uint32_t index = slab_alloc(nodes);
+    struct timer_node *node;
+
+    if (index == 0)
+        return false;
+    node = slab_at(nodes, index);
+    node->where = WHEEL_IDLE;
+    node->slot = slot_index;
+    node->id = (uint16_t)timer;
+    node->expiry = expiry_ns;
+    node->sibling = slot->timers;
+    slot->timers = index;
+    return true;
+}
+
+void pawl__timers_restore_forget(struct slab *nodes, struct slot *slot)
+{
+    while (slot->timers != 0) {
+        const uint32_t index = slot->timers;
+
+        slot->timers = ((struct timer_node *)slab_at(nodes, index))->sibling;
+        slab_free(nodes, index);
+    }
+}
+
+bool pawl__timers_restore_arm(struct shard *shard, struct slot *slot, unsigned timers_count)
+{
+    for (uint32_t index = slot->timers; index != 0; index = node_at(shard, index)->sibling) {
+        const struct timer_node *node = node_at(shard, index);
+        const uint64_t at = node->expiry;
+
+        if (node->id >= timers_count)
+            return false;
+        wheel_arm(&shard->wheel, index, at / shard->tick_ns + (at % shard->tick_ns != 0));
+    }
+    return true;
 }

@@ -32,6 +32,16 @@ uint32_t pawl__timer_claim(struct shard *shard, struct slot *slot, const struct 
 void pawl__timer_drop(struct shard *shard, uint32_t node);
 void pawl__timer_retry(struct shard *shard, struct slot *slot, uint32_t node);
 
+/*
+ * Restoring, before the shard is turned. add, forget: the timers of a task, in a slab of nodes that need not be
+ * a shard's; a node's expiry is shard time in ns then. add returns false: no memory. arm: those of a slot of
+ * this shard, for the wheel; false: there is no such timer in the task's machine.
+ */
+bool pawl__timers_restore_add(struct slab *nodes, struct slot *slot, uint32_t slot_index,
+                              unsigned timer, uint64_t expiry_ns);
+void pawl__timers_restore_forget(struct slab *nodes, struct slot *slot);
+bool pawl__timers_restore_arm(struct shard *shard, struct slot *slot, unsigned timers_count);
+
 /* Phase of the turn: runs what is due. Returns how many timers fired. */
 uint32_t pawl__timers_take(struct shard *shard);
 

@@ -8,10 +8,12 @@
 
 #include "shard/create.h"
 #include "shard/deferral.h"
+#include "shard/durable.h"
 #include "shard/exchange.h"
 #include "shard/intake.h"
 #include "shard/shard.h"
 #include "shard/timers.h"
+#include "task/event.h"
 
 /* How long a shard with something for a full ring of another shard sleeps before it tries again. */
 #define BACKLOG_LOOK_NS UINT64_C(50000)
@@ -31,6 +33,8 @@ static void begin(struct shard *shard)
         shard->now_ns = now;
     shard->since = (uint32_t)((shard->now_ns - shard->open_ns) >> SINCE_SHIFT);
     shard->count.turns++;
+    if (shard->durable != NULL)
+        pawl__durable_begin(shard);
 }
 
 /*
@@ -45,10 +49,16 @@ static uint32_t take_local(struct shard *shard, struct fifo *fifo, uint32_t hand
 
     if (handled + goal < TURN_ENOUGH)
         goal = TURN_ENOUGH - handled;
+    if (shard->durable != NULL) {
+        shard->durable->peer = (uint16_t)shard->number;
+        shard->durable->klass = fifo == &shard->local_control ? DURABLE_CONTROL : DURABLE_ORDINARY;
+    }
     while (taken < goal && fifo_count(fifo) > 0) {
         uint32_t run = goal - taken < BATCH_MAX ? goal - taken : BATCH_MAX;
         const struct cell *cells = fifo_peek(fifo, &run);
 
+        if (shard->durable != NULL && !pawl__durable_gate(shard, true))
+            break;
         /* What is being handled is not in flight: the events that it leads to take its place. */
         shard->inflight -= run;
         pawl__batch(shard, (const struct pawl_event *)(const void *)cells, run, 0);
@@ -103,13 +113,17 @@ static void keep_house(struct shard *shard)
                                 load_relaxed(&shard->pages.reserved); /* relaxed: our own */
 }
 
-static void end(struct shard *shard)
+/* Returns how many effects have left that had waited for the disk. */
+static uint32_t end(struct shard *shard)
 {
+    const uint32_t released = shard->durable != NULL ? pawl__durable_end(shard) : 0;
+
     pawl__exchange_flush(shard);
     pawl__ports_flush(shard);
     keep_house(shard);
     publish(shard);
     store_release(&shard->taken, shard->taken_inside); /* pairs with drain's look */
+    return released;
 }
 
 uint32_t pawl__turn(struct shard *shard)
@@ -122,8 +136,7 @@ uint32_t pawl__turn(struct shard *shard)
     handled += take_local(shard, &shard->local, handled);
     handled += take_outside(shard);
     handled += pawl__timers_take(shard);
-    end(shard);
-    return handled;
+    return handled + end(shard);
 }
 
 int pawl__turn_create(struct shard *shard, const struct pawl_task_spec *spec,
@@ -140,24 +153,44 @@ int pawl__turn_create(struct shard *shard, const struct pawl_task_spec *spec,
 
 bool pawl__shard_has_work(struct shard *shard)
 {
+    bool inside = true;
+    bool outside = true;
+
+    if (load_acquire(&shard->mode) != load_relaxed(&shard->acknowledged))
+        return true;
+    if (shard->durable != NULL) {
+        if (pawl__durable_has_work(shard))
+            return true;
+        /* What the journal has no room for cannot be taken: room comes with a wake. */
+        inside = pawl__durable_gate(shard, true);
+        outside = pawl__durable_gate(shard, false);
+    }
     /* With work inside the host turns on; a thread looks at its backlogs from time to time. */
-    return load_acquire(&shard->mode) != load_relaxed(&shard->acknowledged) || shard->house_more ||
-           fifo_count(&shard->local) > 0 || fifo_count(&shard->local_control) > 0 ||
-           pawl__exchange_has_work(shard) || pawl__ports_have_work(shard);
+    return shard->house_more ||
+           (inside && (fifo_count(&shard->local) > 0 || fifo_count(&shard->local_control) > 0 ||
+                       pawl__exchange_has_work(shard))) ||
+           (outside && pawl__ports_have_work(shard));
 }
 
 uint64_t pawl__shard_timeout_ns(struct shard *shard)
 {
     const uint64_t tick = wheel_next(&shard->wheel);
+    uint64_t timeout_ns = UINT64_MAX;
+    uint32_t held = 0;
     uint64_t now, at;
 
-    if (shard->inflight > 0)
-        return BACKLOG_LOOK_NS;
+    if (shard->durable != NULL) {
+        timeout_ns = pawl__durable_timeout_ns(shard);
+        held = fifo_count(&shard->durable->held_events); /* they wait for a wake */
+    }
+    if (shard->inflight > held)
+        return timeout_ns < BACKLOG_LOOK_NS ? timeout_ns : BACKLOG_LOOK_NS;
     if (tick == UINT64_MAX)
-        return UINT64_MAX;
+        return timeout_ns;
     now = shard->clock->now_ns(shard->clock->user) - shard->open_ns;
     at = tick > UINT64_MAX / shard->tick_ns ? UINT64_MAX : tick * shard->tick_ns;
-    return at > now ? at - now : 0;
+    at = at > now ? at - now : 0;
+    return at < timeout_ns ? at : timeout_ns;
 }
 
 void pawl__shard_settle(struct shard *shard)
@@ -231,6 +264,11 @@ void pawl__shard_main(void *argument)
 
 static void cancel_inside(struct shard *shard, const struct pawl_event *event)
 {
+    if ((event->flags & PAWL_EVENT_DURABLE) != 0) {
+        event_drop_buffer(
+            event); /* it is in the journal, and will be handled when the store is opened */
+        return;
+    }
     pawl__report_failed(shard, event, 0, event->task, -ECANCELED);
 }
 
@@ -248,7 +286,13 @@ static void cancel_deferred(struct shard *shard)
         struct slot *slot = table_slot(&shard->table, i);
 
         /* relaxed: the shard is not turned any more. */
-        if ((head_flags(load_relaxed(&slot->head)) & SLOT_ALIVE) != 0)
+        const uint64_t head = load_relaxed(&slot->head);
+
+        if (slot_deferred(slot) == 0 || (head_flags(head) & (SLOT_ALIVE | SLOT_RESERVED)) == 0)
+            continue;
+        if (shard->machines[head_machine(head)].machine->durability != PAWL_DURABILITY_MEMORY)
+            pawl__deferral_stop(shard, i);
+        else
             pawl__deferral_end(shard, slot, shard_task(shard, slot, i), -ECANCELED);
     }
 }

@@ -351,6 +351,98 @@ bool pawl__index_work(struct index *index, uint32_t budget)
     return table_old(index) != NULL || index->dying != NULL || more_records;
 }
 
+/* Restoring */
+
+#define RESTORE_RUN 32u /* keys whose cells are fetched before the first is filled */
+
+uint32_t pawl__index_restore_record(struct index *index, const void *key, size_t length,
+                                    uint32_t slot, uint32_t generation)
+{
+    uint64_t words[RECORD_KEY_WORDS] = {0};
+
+    if (length == 0 || length > KEY_SIZE_MAX || generation > GENERATION_MAX)
+        return 0;
+    memcpy(words, key, length);
+    return pawl__record_create(&index->records, stamp_make(slot, generation, length), words);
+}
+
+int pawl__index_restore_begin(struct index *index, uint64_t keys)
+{
+    struct index_table *before = table_now(index);
+    const uint64_t cells = round_up_power_of_two(keys + keys / 3 + 1);
+    struct index_table *table;
+
+    CHECK(before->live == 0 && before->tombs == 0 && table_old(index) == NULL);
+    if (keys > index->keys_max)
+        return -ENOSPC;
+    if (cells <= before->mask + 1)
+        return 0;
+    table = table_create(index, cells);
+    if (table == NULL)
+        return -ENOMEM;
+    store_release(&index->table, table); /* (X1) pairs with (X2) */
+    table_unmap_piece(index, before, SIZE_MAX);
+    return 0;
+}
+
+/* A record's key as a needle, the number of a long key's record in it; what its cell says is in *word. */
+static void needle_of_record(const struct index *index, uint32_t number, struct needle *needle,
+                             uint64_t *word)
+{
+    const struct record *record =
+        slab_at(&index->records.slabs[record_class(number)], record_index(number));
+    unsigned char bytes[KEY_SIZE_MAX];
+
+    *word = load_relaxed(&record->stamp); /* relaxed: the owner wrote it */
+    needle_set(needle, index->seed, bytes, pawl__record_key(&index->records, number, bytes));
+}
+
+static int bind_one(struct index *index, struct needle *needle, uint32_t number, uint64_t word)
+{
+    uint32_t slot, generation;
+    int error;
+
+    if (find_needle(index, table_now(index), table_old(index), needle, &slot, &generation))
+        return -EEXIST;
+    error = make_room(index);
+    if (error != 0)
+        return error;
+    if (needle->words_count != 0)
+        needle->key |= record_index(number);
+    cell_fill(table_now(index), needle->hash, needle->key, word);
+    store_relaxed(&index->keys, load_relaxed(&index->keys) + 1); /* relaxed: a counter */
+    return 0;
+}
+
+int pawl__index_restore_bind(struct index *index, const uint32_t *records, size_t count,
+                             size_t *failed)
+{
+    struct needle needles[RESTORE_RUN];
+    uint64_t words[RESTORE_RUN];
+
+    for (size_t from = 0; from < count; from += RESTORE_RUN) {
+        const size_t run = count - from < RESTORE_RUN ? count - from : RESTORE_RUN;
+        const struct index_table *table = table_now(index);
+
+        for (size_t i = 0; i < run; i++)
+            __builtin_prefetch(slab_at(&index->records.slabs[record_class(records[from + i])],
+                                       record_index(records[from + i])));
+        for (size_t i = 0; i < run; i++) {
+            needle_of_record(index, records[from + i], &needles[i], &words[i]);
+            __builtin_prefetch(&table->cells[home_of(table, needles[i].hash)], 1);
+        }
+        for (size_t i = 0; i < run; i++) {
+            const int error = bind_one(index, &needles[i], records[from + i], words[i]);
+
+            if (error != 0) {
+                *failed = from + i;
+                return error;
+            }
+        }
+    }
+    return 0;
+}
+
 /* Checking */
 
 /* Every live cell is found by the search for its key, and has a record that agrees. */

@@ -124,6 +124,11 @@ bool pawl__index_find(const struct index *index, const void *key, size_t length,
                       uint32_t *generation);
 size_t pawl__index_find_many(const struct index *index, struct index_query *queries, size_t count);
 bool pawl__index_work(struct index *index, uint32_t budget);
+int pawl__index_restore_begin(struct index *index, uint64_t keys);
+uint32_t pawl__index_restore_record(struct index *index, const void *key, size_t length,
+                                    uint32_t slot, uint32_t generation);
+int pawl__index_restore_bind(struct index *index, const uint32_t *records, size_t count,
+                             size_t *failed);
 bool pawl__index_validate(const struct index *index);
 
 /*
@@ -213,6 +218,38 @@ static inline size_t index_key(const struct index *index, uint32_t record, void 
 static inline bool index_work(struct index *index, uint32_t budget)
 {
     return pawl__index_work(index, budget);
+}
+
+/*
+ * Filling an index in which there is no key yet and that nobody reads, faster than by index_insert: at
+ * first each key's record only, then room for all, then the cells, many at a time. Owner.
+ *
+ * index_restore_record - the record of a key that will be bound, or forgotten again; 0: no memory, a
+ *   length or generation out of range, or keys_max of its class are held.
+ * index_restore_begin - room for `keys` keys, so that no growth is needed. 0, -ENOSPC, -ENOMEM.
+ * index_restore_bind - binds the keys of records. 0; or -EEXIST (two have the same key), -ENOMEM: records
+ *   before number *failed are bound.
+ */
+static inline uint32_t index_restore_record(struct index *index, const void *key, size_t length,
+                                            uint32_t slot, uint32_t generation)
+{
+    return pawl__index_restore_record(index, key, length, slot, generation);
+}
+
+static inline void index_restore_forget(struct index *index, uint32_t record)
+{
+    pawl__record_destroy(&index->records, record);
+}
+
+static inline int index_restore_begin(struct index *index, uint64_t keys)
+{
+    return pawl__index_restore_begin(index, keys);
+}
+
+static inline int index_restore_bind(struct index *index, const uint32_t *records, size_t count,
+                                     size_t *failed)
+{
+    return pawl__index_restore_bind(index, records, count, failed);
 }
 
 /* Any thread. */

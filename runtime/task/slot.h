@@ -51,6 +51,7 @@
 /* Bits of head.flags. */
 #define SLOT_ALIVE    0x01u
 #define SLOT_RESERVED 0x02u /* given an id, its entry actions have not run */
+#define SLOT_RECORDED 0x04u /* with RESERVED: a journal knows of it */
 
 #define SINCE_SHIFT 24 /* units of `since` are 2^24 ns, about 17 ms; they last 2.3 years */
 
@@ -140,6 +141,13 @@ static inline bool slot_is_live(const struct slot *slot, uint32_t generation, ui
 static inline void slot_write_begin(struct slot *slot, uint64_t head)
 {
     store_relaxed(&slot->head, head + HEAD_VERSION_ONE); /* relaxed: W orders it */
+}
+
+/* For a reserved slot, which nobody else looks into yet. */
+static inline void slot_set_recorded(struct slot *slot)
+{
+    /* relaxed: the owner reads its own */
+    store_release(&slot->head, load_relaxed(&slot->head) | (uint64_t)SLOT_RECORDED << 24);
 }
 
 /* Closes it with an even version and what the head says now. */

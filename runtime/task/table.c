@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/planted.h"
 
 /* Cells of a growing key index moved in one turn. */
 #define INDEX_WORK 256u
@@ -198,4 +199,169 @@ bool pawl__table_work(struct table *table)
     reclaim_seal(&table->reclaim);
     reclaim_collect(&table->reclaim);
     return more;
+}
+
+/* Restoring */
+
+bool pawl__table_restore_context(struct table *table, struct slot *slot, uint32_t context_size)
+{
+    return context_attach(table, slot, context_size);
+}
+
+int pawl__table_restore_key(struct table *table, struct slot *slot, uint32_t index, const void *key,
+                            size_t size)
+{
+    /* relaxed, here and below: nobody reads yet. */
+    const uint32_t record =
+        index_restore_record(&table->keys, key, size, index, load_relaxed(&slot->generation));
+
+    if (record == 0)
+        return -ENOMEM;
+    store_relaxed(&slot->key, record);
+    return 0;
+}
+
+void pawl__table_restore_forget(struct table *table, struct slot *slot, uint32_t context_size)
+{
+    const uint32_t key = load_relaxed(&slot->key);
+
+    if (context_size > CONTEXT_INLINE)
+        slab_free(&table->blocks[block_class(context_size)],
+                  (uint32_t)load_relaxed(&slot->context[0]));
+    if (key != 0)
+        index_restore_forget(&table->keys, key);
+    store_relaxed(&slot->key, 0);
+    store_relaxed(&slot->head, 0);
+    slot->extension = 0;
+    slot->mark = 0;
+}
+
+#define KEYS_RUN 256u /* records gathered before they are bound */
+
+/* The walk over all slots at the end. */
+struct restoring {
+    struct table *table;
+    const struct table_floors *floors;
+    table_restored_fn *live;
+    void *user;
+    uint32_t records[KEYS_RUN];
+    uint32_t records_count;
+    uint32_t failed;
+    int error;
+};
+
+static void fail(struct restoring *r, int error, uint32_t index)
+{
+    r->error = error;
+    r->failed = index;
+}
+
+static void bind_keys(struct restoring *r)
+{
+    const struct index *keys = &r->table->keys;
+    size_t failed = 0;
+    int error;
+
+    if (r->error != 0)
+        return;
+    error = index_restore_bind(&r->table->keys, r->records, r->records_count, &failed);
+    if (error != 0) {
+        const uint32_t record = r->records[failed];
+        const struct record *at =
+            slab_at(&keys->records.slabs[record_class(record)], record_index(record));
+
+        fail(r, error, stamp_slot(load_relaxed(&at->stamp)));
+    }
+    r->records_count = 0;
+}
+
+/* The lowest generation that a new life may have, where nothing more is known of the slot. */
+static uint32_t generation_next(const struct table_floors *floors, uint32_t index)
+{
+    const uint32_t run = index / SLAB_RESTORE_RUN;
+    uint32_t highest = run < floors->runs_count ? floors->runs[run] : 0;
+
+    if (highest < floors->all)
+        highest = floors->all;
+    return highest == 0 || planted(PLANTED_GENERATION_REUSED) ? 0 : highest + 1;
+}
+
+static enum slab_restored restored_kind(struct restoring *r, struct slot *slot, uint32_t index,
+                                        uint32_t next)
+{
+    uint32_t generation = load_relaxed(&slot->generation);
+
+    if (slot->mark != 0) {
+        const uint32_t key = load_relaxed(&slot->key);
+
+        if (r->error == 0 && !r->live(r->user, slot, index))
+            fail(r, -EBADMSG, index);
+        if (key != 0) {
+            r->records[r->records_count++] = key;
+            if (r->records_count == KEYS_RUN)
+                bind_keys(r);
+        }
+        return SLAB_RESTORED_LIVE;
+    }
+    if (generation == 0)
+        return next < GENERATION_MAX ? SLAB_RESTORED_FRESH : SLAB_RESTORED_RETIRED;
+    if (planted(PLANTED_GENERATION_REUSED))
+        generation = 1;
+    if (generation < next)
+        generation = next;
+    if (generation != load_relaxed(&slot->generation))
+        store_relaxed(&slot->generation, generation);
+    return generation < GENERATION_MAX ? SLAB_RESTORED_FREE : SLAB_RESTORED_RETIRED;
+}
+
+static void slots_restored(void *user, uint32_t first, uint32_t count, uint8_t *kinds,
+                           uint32_t *floor)
+{
+    struct restoring *r = user;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t index = first + i;
+        const uint32_t next = generation_next(r->floors, index);
+
+        kinds[i] = (uint8_t)restored_kind(r, table_slot(r->table, index), index, next);
+        if (next > *floor)
+            *floor = next < GENERATION_MAX ? next : UINT32_MAX;
+    }
+}
+
+int pawl__table_restore_end(struct table *table, const struct table_floors *floors,
+                            table_restored_fn *live, void *user, uint32_t *failed)
+{
+    struct restoring r = {.table = table, .floors = floors, .live = live, .user = user};
+    int error = index_restore_begin(&table->keys, records_live(&table->keys.records));
+
+    if (error != 0)
+        return error;
+    table->slots.floor_first =
+        floors->all > 0 && !planted(PLANTED_GENERATION_REUSED) ? floors->all + 1 : 0;
+    pawl__slab_restore_end(&table->slots, slots_restored, &r);
+    bind_keys(&r);
+    *failed = r.failed;
+    if (r.error == 0 && slab_live(&table->slots) > table->slots.objects_max) {
+        *failed = (uint32_t)slab_live(&table->slots);
+        r.error = -ENOSPC;
+    }
+    return r.error;
+}
+
+int pawl__table_clear(struct table *table)
+{
+    struct index *keys = &table->keys;
+    const uint64_t seed = keys->seed, keys_max = keys->keys_max;
+    const bool huge = keys->huge;
+    int error = slab_clear(&table->slots);
+
+    for (unsigned i = 0; i < BLOCK_CLASSES && error == 0; i++)
+        if (table->block_class_used[i])
+            error = slab_clear(&table->blocks[i]);
+    if (error == 0) {
+        index_fini(keys);
+        error = index_init(keys, &table->reclaim, seed, keys_max, huge);
+    }
+    return error;
 }

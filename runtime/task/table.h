@@ -82,6 +82,54 @@ static inline unsigned block_class(uint32_t context_size)
     return shift - BLOCK_SHIFT_MIN;
 }
 
+/*
+ * Restoring. A table that nobody has used yet is filled with the lives that a store tells of, in any order
+ * of slots, and again and again as the tale goes on (shard/restore_image.c). Meanwhile slot.mark says what is
+ * known of the slot's life, 0 that it has none; key records are bound to no cell; lists of free slots are
+ * made at the end. slot.generation is the life's, or what the next one must not be below.
+ */
+#define RESTORED_HELD  0x1u /* something of this life is known */
+#define RESTORED_STATE 0x2u /* its machine and state */
+#define RESTORED_BORN  0x4u /* all of it, from its beginning or from an image on */
+#define RESTORED_FOREIGN                                                                           \
+    0x8u /* its machine is none of this runtime's; slot.extension is its number */
+
+/* Of runs of SLAB_RESTORE_RUN slots: a generation that none of their past lives was above; 0: no life. */
+struct table_floors {
+    uint32_t *runs;
+    uint32_t runs_count; /* runs from here on: 0 */
+    uint32_t all;        /* of every slot */
+};
+
+/* Asked once for each life, by ascending slots. False: it is not right; nothing else is asked. */
+typedef bool table_restored_fn(void *user, struct slot *slot, uint32_t index);
+
+/* The slot with this index; NULL: there can be none, or no memory. */
+static inline struct slot *table_restore_slot(struct table *table, uint32_t index)
+{
+    return slab_restore_reach(&table->slots, index) ? slab_at(&table->slots, index) : NULL;
+}
+
+/* A block for a context above CONTEXT_INLINE. False: no memory, or tasks_max of them. */
+bool pawl__table_restore_context(struct table *table, struct slot *slot, uint32_t context_size);
+
+/* The life's key; 0, or -ENOMEM as for a context. */
+int pawl__table_restore_key(struct table *table, struct slot *slot, uint32_t index, const void *key,
+                            size_t size);
+
+/* The slot has no life any more; block and key are given back. context_size 0: it has no block. */
+void pawl__table_restore_forget(struct table *table, struct slot *slot, uint32_t context_size);
+
+/*
+ * The end: lists are made, keys are bound, and `live` is asked. *failed is the slot where it said no, -EBADMSG,
+ * or which has the key of another one, -EEXIST. -ENOSPC: more than tasks_max, *failed is how many. -ENOMEM.
+ */
+int pawl__table_restore_end(struct table *table, const struct table_floors *floors,
+                            table_restored_fn *live, void *user, uint32_t *failed);
+
+/* As after pawl__table_init. No reader may be inside. -ENOMEM: only pawl__table_fini may follow. */
+int pawl__table_clear(struct table *table);
+
 /* Where a live task's context is; the owner's view. */
 static inline _Atomic uint64_t *table_context(const struct table *table, struct slot *slot,
                                               uint32_t context_size)

@@ -2,6 +2,7 @@
  * Deferral: events put aside, by the state, by the policy or by a handler, come back oldest first when
  * the state changes, and each has exactly one fate.
  */
+#include "shard/deferral.h"
 #include "support/fixture.h"
 
 /* ---- a machine with one defer list a state -------------------------------------------------------- */
@@ -703,4 +704,49 @@ Test(deferral, random_events_agree_with_a_list)
     cr_assert_eq(pawl_stop(f.runtime), 0);
     cr_assert_eq(f.undelivered_count, m.refused + m.kept_count);
     fixture_close(&f);
+}
+
+/* ---- Restoring ----------------------------------------------------------------------------------- */
+
+/* What a slot keeps, as the digits of a number. */
+static uint64_t digits_of(const struct slab *deferrals, const struct slot *slot)
+{
+    uint64_t digits = 0;
+    uint32_t at = 0;
+
+    while ((at = pawl__deferral_restore_next(deferrals, slot, at)) != 0)
+        digits = 10 * digits + ((struct deferral *)slab_at(deferrals, at))->event.arg[1];
+    return digits;
+}
+
+Test(deferral, restored_ones_are_cut_from_the_newest)
+{
+    static const uint64_t expected[] = {0, 1, 12, 123, 1234, 1234};
+    struct slab deferrals;
+    struct slot slot;
+
+    for (uint32_t kept = 0; kept < 6; kept++) {
+        memset(&slot, 0, sizeof(slot));
+        cr_assert_eq(
+            slab_init(&deferrals, &(struct slab_options){.object_size = sizeof(struct deferral),
+                                                         .objects_max = 100}),
+            0);
+        pawl__deferral_restore_cut(&deferrals, &slot, 0);
+        for (uint64_t i = 1; i <= 4; i++)
+            cr_assert(pawl__deferral_restore_add(
+                &deferrals, &slot,
+                &(struct pawl_event){.flags = PAWL_EVENT_BUFFER,
+                                     .arg = {(uint64_t)(uintptr_t)pawl_buffer_create(8), i}}));
+        pawl__deferral_restore_cut(&deferrals, &slot, kept);
+        cr_assert_eq(digits_of(&deferrals, &slot), expected[kept]);
+        cr_assert_eq(slab_live(&deferrals), kept < 4 ? kept : 4);
+        cr_assert(
+            pawl__deferral_restore_add(&deferrals, &slot, &(struct pawl_event){.arg = {0, 9}}));
+        cr_assert_eq(digits_of(&deferrals, &slot), 10 * expected[kept] + 9);
+        cr_assert_eq(((struct deferral *)slab_at(&deferrals, slot_deferred(&slot)))->count,
+                     (kept < 4 ? kept : 4) + 1);
+        pawl__deferral_restore_cut(&deferrals, &slot, 0); /* a leak check sees the buffers go */
+        cr_assert_eq(slab_live(&deferrals), 0u);
+        slab_fini(&deferrals);
+    }
 }

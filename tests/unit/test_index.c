@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/random.h"
 #include "support/test.h"
@@ -470,4 +471,83 @@ Test(index, the_seed_decides_the_placement)
     cr_assert_eq(index_hash(1, "key", 3), index_hash(1, "key", 3));
     cr_assert_eq(index_home(UINT64_MAX, 7), 6u);
     cr_assert_eq(index_home(0, 7), 0u);
+}
+
+/* ---- Restoring ----------------------------------------------------------------------------------- */
+
+Test(index, restored_keys_are_found_and_work_like_any_others)
+{
+    enum { RESTORED = 5000 };
+    static uint32_t records[RESTORED];
+    unsigned char key[KEY_SIZE_MAX];
+    size_t length, failed;
+    struct bed bed;
+
+    bed_open(&bed, 5, 100000);
+    for (uint32_t i = 0; i < RESTORED; i++) {
+        length = key_make(i, key);
+        records[i] = index_restore_record(&bed.index, key, length, i + 1, 3);
+        cr_assert(records[i] != 0);
+        cr_assert(!knows(&bed, key, length), "before it is bound");
+    }
+    cr_assert_eq(index_restore_begin(&bed.index, RESTORED), 0);
+    cr_assert_eq(index_restore_bind(&bed.index, records, RESTORED / 2, &failed), 0);
+    cr_assert_eq(
+        index_restore_bind(&bed.index, records + RESTORED / 2, RESTORED - RESTORED / 2, &failed),
+        0);
+    cr_assert(load_relaxed(&load_relaxed(&bed.index.table)->old) == NULL, "no growth was needed");
+    cr_assert_eq(index_keys(&bed.index), (uint64_t)RESTORED);
+    cr_assert(index_validate(&bed.index));
+    for (uint32_t i = 0; i < RESTORED; i++) {
+        length = key_make(i, key);
+        cr_assert(finds(&bed, key, length, i + 1, 3));
+        if (i % 2 == 0)
+            index_remove(&bed.index, records[i]);
+        else
+            cr_assert_eq(
+                index_insert(&bed.index, key, length, RESTORED + i, 3, records, NULL, NULL),
+                -EEXIST);
+    }
+    settle(&bed);
+    cr_assert(index_validate(&bed.index));
+    bed_close(&bed);
+}
+
+Test(index, restoring_finds_two_with_one_key)
+{
+    uint32_t records[40];
+    size_t failed = 0;
+    struct bed bed;
+
+    bed_open(&bed, 5, 100);
+    for (uint32_t i = 0; i < 40; i++) {
+        char key[32];
+
+        /* Short and long ones; number 37 is like number 3. */
+        snprintf(key, sizeof(key), "%s%u", i % 2 != 0 ? "a rather long key " : "", i == 37 ? 3 : i);
+        records[i] = index_restore_record(&bed.index, key, strlen(key), i + 1, 1);
+    }
+    cr_assert_eq(index_restore_begin(&bed.index, 40), 0);
+    cr_assert_eq(index_restore_bind(&bed.index, records, 40, &failed), -EEXIST);
+    cr_assert_eq(failed, 37u);
+    for (uint32_t i = 37; i < 40; i++)
+        index_restore_forget(&bed.index, records[i]);
+    cr_assert(index_validate(&bed.index));
+    cr_assert_eq(index_keys(&bed.index), 37u);
+    bed_close(&bed);
+}
+
+Test(index, restoring_refuses_what_inserting_refuses)
+{
+    struct bed bed;
+
+    bed_open(&bed, 5, 2);
+    cr_assert_eq(index_restore_record(&bed.index, "k", 0, 1, 1), 0u);
+    cr_assert_eq(index_restore_record(&bed.index, "k", KEY_SIZE_MAX + 1, 1, 1), 0u);
+    cr_assert_eq(index_restore_record(&bed.index, "k", 1, 1, GENERATION_MAX + 1), 0u);
+    cr_assert(index_restore_record(&bed.index, "k", 1, 1, 1) != 0);
+    cr_assert(index_restore_record(&bed.index, "l", 1, 2, 1) != 0);
+    cr_assert_eq(index_restore_record(&bed.index, "m", 1, 3, 1), 0u, "keys_max");
+    cr_assert_eq(index_restore_begin(&bed.index, 3), -ENOSPC);
+    bed_close(&bed);
 }

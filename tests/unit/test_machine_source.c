@@ -190,10 +190,6 @@ Test(machine_source, values_are_within_their_limits)
             s.definition.unexpected = (enum pawl_unexpected)3);
     REFUSES(-EINVAL, "machine 'm'", "durability is 3",
             s.definition.durability = (enum pawl_durability)3);
-    REFUSES(-ENOTSUP, "machine 'm'", "does not offer",
-            s.definition.durability = PAWL_DURABILITY_ASYNC);
-    REFUSES(-ENOTSUP, "machine 'm'", "does not offer",
-            s.definition.durability = PAWL_DURABILITY_SYNC);
     REFUSES(-EINVAL, "machine 'm'", "states is NULL", s.definition.states = NULL);
     REFUSES(-EINVAL, "machine 'm'", "events is NULL", s.definition.events = NULL);
     REFUSES(-EINVAL, "machine 'm'", "transitions is NULL", s.definition.transitions = NULL);

@@ -595,3 +595,104 @@ Test(table, a_reader_does_not_take_the_next_task_for_the_one_it_began_with)
               error, (unsigned long long)view.task.id, (unsigned long long)word);
     pawl__table_fini(&table);
 }
+
+/* ---- Restoring ----------------------------------------------------------------------------------- */
+
+static struct slot *restore_life(uint32_t index, uint32_t generation)
+{
+    struct slot *slot = table_restore_slot(&table, index);
+
+    cr_assert(slot != NULL);
+    store_relaxed(&slot->generation, generation);
+    store_relaxed(&slot->head, head_make(2, SLOT_ALIVE, 0, 1));
+    slot->mark = RESTORED_HELD | RESTORED_STATE | RESTORED_BORN;
+    return slot;
+}
+
+/* user: how many lives there are to be, or the slot that is refused. */
+static bool count_life(void *user, struct slot *slot, uint32_t index)
+{
+    uint32_t *left = user;
+
+    (void)index;
+    cr_assert(slot->mark != 0);
+    return (*left)-- > 0;
+}
+
+Test(table, restored_slots_live_and_new_lives_begin_above_old_ones)
+{
+    uint32_t runs[] = {30, 0};
+    const struct table_floors floors = {.runs = runs, .runs_count = 2, .all = 4};
+    uint32_t lives = 3, failed;
+    struct slot *slot;
+
+    open_table(10000);
+    slot = restore_life(7, 12);
+    cr_assert_eq(pawl__table_restore_key(&table, slot, 7, "seven", 5), 0);
+    cr_assert(pawl__table_restore_context(&table, slot, CONTEXT_MAX));
+    restore_life(1500, 3);
+    restore_life(3000, 9);
+    slot = restore_life(8, 50);
+    cr_assert(pawl__table_restore_context(&table, slot, 32));
+    cr_assert_eq(pawl__table_restore_key(&table, slot, 8, "eight", 5), 0);
+    pawl__table_restore_forget(&table, slot, 32);
+    store_relaxed(&slot->generation, 51);
+    cr_assert_eq(pawl__table_restore_end(&table, &floors, count_life, &lives, &failed), 0);
+    cr_assert_eq(lives, 0u);
+    cr_assert(is_sound());
+    cr_assert_eq(slab_live(&table.slots), 3u);
+    cr_assert_eq(index_keys(&table.keys), 1u);
+    for (unsigned i = 0; i < 6000; i++) {
+        const uint32_t index = pawl__table_reserve(&table, 0, 8);
+        const uint32_t generation = load_relaxed(&table_slot(&table, index)->generation);
+
+        cr_assert(index != 0 && index != 7 && index != 1500 && index != 3000);
+        /* The first granule's slots above 30, number 8 above 50, all others above 4. */
+        cr_assert(generation > (index == 8     ? 50u
+                                : index < 1024 ? 30u
+                                               : 4u),
+                  "slot %u: %u", index, generation);
+    }
+    pawl__table_fini(&table);
+}
+
+Test(table, slots_without_generations_left_are_not_used_again)
+{
+    uint32_t runs[] = {GENERATION_MAX - 1};
+    const struct table_floors floors = {.runs = runs, .runs_count = 1};
+    uint32_t lives = 1, failed;
+
+    open_table(3000);
+    restore_life(5, 12);
+    cr_assert_eq(pawl__table_restore_end(&table, &floors, count_life, &lives, &failed), 0);
+    cr_assert(is_sound());
+    for (unsigned i = 0; i < 2000; i++)
+        cr_assert(pawl__table_reserve(&table, 0, 8) >= 1024);
+    pawl__table_fini(&table);
+}
+
+Test(table, restoring_says_which_slot_is_wrong)
+{
+    const struct table_floors none = {0};
+    uint32_t lives = 2, failed = 0;
+
+    open_table(4);
+    for (uint32_t index = 10; index < 14; index++)
+        restore_life(index, 1);
+    cr_assert_eq(pawl__table_restore_end(&table, &none, count_life, &lives, &failed), -EBADMSG);
+    cr_assert_eq(failed, 12u);
+    cr_assert_eq(pawl__table_clear(&table), 0);
+    cr_assert(is_sound() && slab_live(&table.slots) == 0);
+    for (uint32_t index = 10; index < 15; index++)
+        restore_life(index, 1);
+    lives = 5;
+    cr_assert_eq(pawl__table_restore_end(&table, &none, count_life, &lives, &failed), -ENOSPC);
+    cr_assert_eq(failed, 5u);
+    cr_assert_eq(pawl__table_clear(&table), 0);
+    for (uint32_t index = 1; index < 3; index++)
+        cr_assert_eq(pawl__table_restore_key(&table, restore_life(index, 1), index, "one", 3), 0);
+    lives = 2;
+    cr_assert_eq(pawl__table_restore_end(&table, &none, count_life, &lives, &failed), -EEXIST);
+    cr_assert_eq(failed, 2u);
+    pawl__table_fini(&table);
+}

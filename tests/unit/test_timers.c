@@ -1,6 +1,8 @@
 /*
  * Timers of tasks: exact to the tick, armed and cancelled with the step, gone with the task.
  */
+#include "shard/runtime.h"
+#include "shard/timers.h"
 #include "support/fixture.h"
 
 static struct fixture f;
@@ -772,5 +774,31 @@ Test(timers, a_due_timer_is_work_that_must_not_be_slept_over)
     cr_assert(TRACE_IS(0));
     cr_assert_eq(pawl_shard_wait_prepare(f.runtime, 0), 1);
     fixture_run(&f);
+    fixture_close(&f);
+}
+
+/* ---- Restoring ----------------------------------------------------------------------------------- */
+
+Test(timers, restored_ones_are_armed_at_the_first_tick_that_is_not_too_early)
+{
+    struct shard *shard;
+    struct slot *slot;
+
+    fixture_open(&f, NULL);
+    shard = f.runtime->shards[0];
+    task = fixture_puppet(&f, 0);
+    slot = table_slot(&shard->table, id_slot(task));
+    for (unsigned timer = 0; timer < 3; timer++)
+        cr_assert(pawl__timers_restore_add(&shard->timer_nodes, slot, id_slot(task), timer, 1));
+    pawl__timers_restore_forget(&shard->timer_nodes, slot);
+    cr_assert_eq(slab_live(&shard->timer_nodes), 0u);
+    cr_assert(pawl__timers_restore_add(&shard->timer_nodes, slot, id_slot(task), 1, 2000001));
+    cr_assert(pawl__timers_restore_add(&shard->timer_nodes, slot, id_slot(task), 3, 2000000));
+    cr_assert(!pawl__timers_restore_arm(shard, slot, 3), "there is no timer 3");
+    cr_assert(pawl__timers_restore_arm(shard, slot, 4));
+    fixture_jump(&f, 2 * FIXTURE_MS);
+    cr_assert(TRACE_IS(3));
+    fixture_jump(&f, FIXTURE_MS);
+    cr_assert(TRACE_IS(3, 1));
     fixture_close(&f);
 }

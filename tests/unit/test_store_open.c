@@ -1,0 +1,281 @@
+#include "support/store_fixture.h"
+
+static void expect_refused(struct store_fixture *s, int expected, const char *words)
+{
+    const int error = store_try_open(s);
+
+    cr_assert_eq(error, expected, "%d: %s", error, s->told);
+    cr_assert(strstr(s->told, words) != NULL, "'%s' is not in: %s", words, s->told);
+}
+
+/* ---- options ------------------------------------------------------------------------------------- */
+
+Test(store_open, wrong_options_are_refused_in_words)
+{
+    struct store_fixture s;
+    struct pawl_store_options good;
+
+    store_init(&s, NULL);
+    good = s.options.store;
+    s.options.store.size = 8;
+    expect_refused(&s, -EINVAL, "PAWL_STORE_OPTIONS_INIT");
+    s.options.store = good;
+    s.options.store.directory = NULL;
+    expect_refused(&s, -EINVAL, "directory");
+    s.options.store.directory = "";
+    expect_refused(&s, -EINVAL, "directory");
+    s.options.store = good;
+    s.options.store.segment_bytes = 60u << 10;
+    expect_refused(&s, -EINVAL, "segment_bytes");
+    s.options.store.segment_bytes = (64u << 10) + 512;
+    expect_refused(&s, -EINVAL, "segment_bytes");
+    s.options.store = good;
+    s.options.store.writes_max = 65;
+    expect_refused(&s, -EINVAL, "writes_max");
+    s.options.store = good;
+    s.options.store.migrations_count = 1;
+    expect_refused(&s, -EINVAL, "migrations");
+    s.options.store = good;
+    store_open(&s);
+    store_close(&s);
+    store_fini(&s);
+}
+
+Test(store_open, a_durable_machine_needs_a_store)
+{
+    struct pawl_machine_def definition = puppet_machine;
+    struct pawl_options options = PAWL_OPTIONS_INIT;
+    struct pawl_machine *machine;
+    struct pawl_runtime *runtime;
+
+    definition.durability = PAWL_DURABILITY_SYNC;
+    cr_assert_eq(pawl_machine_compile(&definition, NULL, NULL, &machine), 0);
+    options.machines = (const struct pawl_machine *const *)&machine;
+    options.machine_count = 1;
+    options.shards = 1;
+    cr_assert_eq(pawl_open(&options, &runtime), -EINVAL);
+    pawl_machine_destroy(machine);
+}
+
+/* ---- the directory ------------------------------------------------------------------------------- */
+
+Test(store_open, a_store_that_is_open_is_not_opened_again)
+{
+    struct store_fixture s;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    store_close(&s);
+    sim_disk_second_opener(s.disk, STORE_DIRECTORY, true);
+    expect_refused(&s, -EBUSY, "another runtime");
+    sim_disk_second_opener(s.disk, STORE_DIRECTORY, false);
+    store_open(&s);
+    store_close(&s);
+    store_fini(&s);
+}
+
+Test(store_open, the_lock_is_given_back_by_every_end)
+{
+    struct store_fixture s;
+    void *lock;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    cr_assert_eq(s.storage.lock(s.storage.user, STORE_DIRECTORY, &lock), -EBUSY);
+    store_close(&s);
+    cr_assert_eq(s.storage.lock(s.storage.user, STORE_DIRECTORY, &lock), 0);
+    s.storage.unlock(s.storage.user, lock);
+    store_fault(&s, SIM_FAULT_ERROR, SIM_OPS(SIM_WRITE), 1, -EIO); /* an opening that fails late */
+    cr_assert(store_try_open(&s) != 0);
+    cr_assert_eq(s.storage.lock(s.storage.user, STORE_DIRECTORY, &lock), 0);
+    s.storage.unlock(s.storage.user, lock);
+    store_fini(&s);
+}
+
+Test(store_open, files_without_a_manifest_are_a_damaged_store_and_nothing_is_changed)
+{
+    struct store_fixture s;
+    struct pawl_task task;
+    uint64_t hash;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    task = store_create(&s, M_SYNC, 0);
+    store_note(&s, task, 1);
+    store_crash(&s, SIM_CRASH_POWER);
+    cr_assert_eq(sim_disk_lose(s.disk, STORE_DIRECTORY "/manifest"), 0);
+    hash = sim_disk_hash(s.disk);
+    expect_refused(&s, -EBADMSG, "manifest");
+    cr_assert_eq(sim_disk_hash(s.disk), hash);
+    store_fini(&s);
+}
+
+Test(store_open, leftovers_are_removed_and_foreign_files_are_not)
+{
+    static uint8_t junk[8192];
+    struct store_fixture s;
+    struct pawl_task task;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    task = store_create(&s, M_SYNC, 0);
+    store_note(&s, task, 5);
+    store_crash(&s, SIM_CRASH_POWER);
+    cr_assert_eq(sim_disk_put(s.disk, STORE_DIRECTORY "/0001-0000-000000000009.snapshot.new", junk,
+                              sizeof(junk)),
+                 0);
+    cr_assert_eq(
+        sim_disk_put(s.disk, STORE_DIRECTORY "/0002-0000-000000000001.journal", junk, sizeof(junk)),
+        0);
+    cr_assert_eq(sim_disk_put(s.disk, STORE_DIRECTORY "/notes.txt", junk, 100), 0);
+    store_open(&s);
+    cr_assert_eq(fixture_puppet_of(&s.f, task).last, 5);
+    store_run(&s);
+    cr_assert_eq(store_files(&s, FILE_SNAPSHOT, true, NULL), 0);
+    for (unsigned i = 0; i < sim_disk_files(s.disk); i++) {
+        uint64_t size;
+
+        cr_assert(strstr(sim_disk_file(s.disk, i, &size), "/0002-") == NULL);
+    }
+    cr_assert_eq(sim_disk_peek(s.disk, STORE_DIRECTORY "/notes.txt", junk, 100, 0), 0);
+    store_close(&s);
+    store_fini(&s);
+}
+
+Test(store_open, shards_not_asked_for_are_those_of_the_store)
+{
+    const struct store_fixture_options options = {.shards = 3};
+    struct store_fixture s;
+    struct pawl_task task;
+
+    store_init(&s, &options);
+    store_open(&s);
+    task = store_create(&s, M_SYNC, 2);
+    store_close(&s);
+    s.options.shards = 0;
+    s.f.shards = 0;
+    {
+        struct pawl_options plain = PAWL_OPTIONS_INIT;
+        struct pawl_virtual_clock *clock;
+        struct pawl_runtime *runtime;
+        struct pawl_view view = {0};
+
+        cr_assert_eq(pawl_virtual_clock_create(1, &clock), 0);
+        plain.machines = (const struct pawl_machine *const *)s.machines;
+        plain.machine_count = s.machine_count;
+        plain.drive = PAWL_DRIVE_HOST;
+        plain.clock = pawl_virtual_clock_seam(clock);
+        plain.storage = &s.storage;
+        plain.no_huge_pages = 1;
+        plain.store = &s.options.store;
+        cr_assert_eq(pawl_open(&plain, &runtime), 0);
+        cr_assert_eq(pawl_shard_count(runtime), 3);
+        cr_assert_eq(pawl_task_peek(runtime, task, &view), 0);
+        cr_assert_eq(pawl_close(runtime), 0);
+        pawl_virtual_clock_destroy(clock);
+    }
+    store_fini(&s);
+}
+
+/* ---- failures ------------------------------------------------------------------------------------ */
+
+/* Whatever fails while opening is told in words, and does no harm. */
+Test(store_open, every_failed_operation_is_told_in_words_and_does_no_harm)
+{
+    unsigned refused = 0, silent = 0;
+
+    for (unsigned op = 0; op < SIM_OP_COUNT; op++) {
+        for (uint64_t nth = 1; nth < 100; nth++) {
+            struct store_fixture s;
+            struct pawl_task task;
+            uint64_t struck;
+            int number;
+
+            store_init(&s, NULL);
+            store_open(&s);
+            task = store_create(&s, M_SYNC, 0);
+            store_note(&s, task, 5);
+            cr_assert_eq(store_snapshot(&s), 0);
+            store_note(&s, task, 6);
+            store_crash(&s, SIM_CRASH_POWER);
+            number = store_fault(&s, SIM_FAULT_ERROR, SIM_OPS(op), nth, -EIO);
+            if (store_try_open(&s) == 0) {
+                store_start(&s);
+                store_die(&s);
+            } else {
+                refused++;
+                if (s.told[0] == '\0') {
+                    silent++;
+                    fprintf(stderr, "%s %llu fails without a word\n", sim_op_name(op),
+                            (unsigned long long)nth);
+                }
+            }
+            struck = sim_disk_fault_struck(s.disk, number);
+            sim_disk_faults_clear(s.disk);
+            sim_disk_crash(s.disk, SIM_CRASH_POWER);
+            sim_disk_reopen(s.disk);
+            store_open(&s);
+            cr_assert_eq(fixture_puppet_of(&s.f, task).last, 6, "%s %llu", sim_op_name(op),
+                         (unsigned long long)nth);
+            store_close(&s);
+            store_fini(&s);
+            if (struck == 0)
+                break;
+        }
+    }
+    cr_assert(refused > 20, "%u", refused);
+    cr_assert_eq(silent, 0);
+}
+
+/* Dying at any operation of an opening, and the next opening finds everything; of a store's first one too. */
+static void die_at(enum sim_crash how, bool is_new)
+{
+    for (uint64_t nth = 1; nth < 200; nth++) {
+        struct store_fixture s;
+        struct pawl_task task = PAWL_NO_TASK;
+        uint64_t struck;
+        int number;
+
+        store_init(&s, NULL);
+        if (!is_new) {
+            store_open(&s);
+            task = store_create(&s, M_SYNC, 0);
+            store_note(&s, task, 5);
+            store_crash(&s, how);
+        }
+        number = store_fault(&s, SIM_FAULT_DIE, SIM_OPS_ALL, nth, 0);
+        if (store_try_open(&s) == 0) {
+            store_start(&s);
+            store_die(&s);
+        }
+        struck = sim_disk_fault_struck(s.disk, number);
+        sim_disk_faults_clear(s.disk);
+        sim_disk_crash(s.disk, how);
+        sim_disk_reopen(s.disk);
+        store_open(&s);
+        if (!is_new)
+            cr_assert_eq(fixture_puppet_of(&s.f, task).last, 5);
+        task = store_create(&s, M_SYNC, 0);
+        store_note(&s, task, 6);
+        store_crash(&s, how);
+        store_open(&s);
+        cr_assert_eq(fixture_puppet_of(&s.f, task).last, 6);
+        store_close(&s);
+        store_fini(&s);
+        if (struck == 0)
+            return;
+    }
+    cr_assert(false, "an opening has no end");
+}
+
+Test(store_open, dying_at_any_operation_of_an_opening_loses_nothing)
+{
+    die_at(SIM_CRASH_POWER, false);
+    die_at(SIM_CRASH_KILL, false);
+}
+
+Test(store_open, dying_at_any_operation_of_the_first_opening_leaves_a_store_that_opens)
+{
+    die_at(SIM_CRASH_POWER, true);
+    die_at(SIM_CRASH_KILL, true);
+}
