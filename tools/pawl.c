@@ -18,6 +18,12 @@ static const struct command commands[] = {
      cmd_stress},
     {"replay", "pawl replay", "replays a job log in the Standard Workload Format", cmd_replay},
     {"machine", "pawl machine", "checks and draws the machines built into the tool", cmd_machine},
+    {"verify", "pawl verify", "looks at every file of a store and says what is whole", cmd_verify},
+    {"history", "pawl history", "prints the steps of one task of a store", cmd_history},
+    {"export", "pawl export", "prints what a store holds as JSON lines", cmd_export},
+    {"import", "pawl import", "makes a store of such lines", cmd_import},
+    {"salvage", "pawl salvage", "copies what can be read of a damaged store", cmd_salvage},
+    {"sim", "pawl sim", "runs the library on a simulated host with crashes and faults", cmd_sim},
 };
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 

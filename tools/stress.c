@@ -7,10 +7,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "stress_durable.h"
 #include "tool.h"
 
 static const char help[] =
     "usage: pawl stress [OPTION]...\n"
+    "       pawl stress --durable DIR [--sync | --async] [OPTION]...\n"
+    "       pawl stress --resume DIR [OPTION]...\n"
     "\n"
     "Attacks the runtime's promises and reconciles every event. Producers, with ports and\n"
     "without, post sequenced events to tasks; the tasks check order and count, post on to each\n"
@@ -41,12 +44,27 @@ static const char help[] =
     "  -h, --help             print this text\n"
     "  -V, --version          print the version\n"
     "\n"
+    "With a store: accounts send each other tokens, ask, defer, hire and wait, on orders that are\n"
+    "logged outside the store once they are acknowledged. Kill the command at any time, SIGKILL "
+    "or\n"
+    "not: --resume recovers the store, holds it to the log, and goes on.\n"
+    "\n"
+    "      --durable DIR      keep the tasks in a new store, the directory DIR\n"
+    "      --resume DIR       recover the store DIR and go on; --shards may be another number\n"
+    "      --sync             orders are acknowledged when they are on disk (default)\n"
+    "      --async            at once; a crash may take back those of the last 10 ms\n"
+    "      --ack FILE         the acknowledgement log (default DIR.acks)\n"
+    "      --steps N          end after N acknowledged orders; 0: when the time is over (default "
+    "0)\n"
+    "      These take --tasks (accounts, default 10k), --seconds, --shards, --producers,\n"
+    "      --port-capacity, --no-pin, --settle, --seed and --json as well.\n"
+    "\n"
     "Progress goes to standard error, the summary to standard output. Numbers take the suffixes\n"
     "k, M and G (10^3, 10^6, 10^9).\n"
     "\n"
     "Exit status: 0 when all promises were kept; 1 when an event was lost, doubled, misordered or\n"
-    "cannot be explained (standard error says which), or the run could not be set up; 2 on a\n"
-    "wrong command line.\n";
+    "cannot be explained (standard error says which), or the run could not be set up or did not\n"
+    "come to its end because storage failed; 2 on a wrong command line.\n";
 
 enum option_code {
     OPT_TASKS = 1,
@@ -61,6 +79,12 @@ enum option_code {
     OPT_NO_PIN,
     OPT_SETTLE,
     OPT_PLANT,
+    OPT_DURABLE,
+    OPT_RESUME,
+    OPT_SYNC,
+    OPT_ASYNC,
+    OPT_ACK,
+    OPT_STEPS,
     /* These have a letter, too. */
     OPT_SHARDS = 'n',
     OPT_SEED = 's',
@@ -84,6 +108,12 @@ static const struct option long_options[] = {
     {"settle", required_argument, NULL, OPT_SETTLE},
     {"seed", required_argument, NULL, OPT_SEED},
     {"json", no_argument, NULL, OPT_JSON},
+    {"durable", required_argument, NULL, OPT_DURABLE},
+    {"resume", required_argument, NULL, OPT_RESUME},
+    {"sync", no_argument, NULL, OPT_SYNC},
+    {"async", no_argument, NULL, OPT_ASYNC},
+    {"ack", required_argument, NULL, OPT_ACK},
+    {"steps", required_argument, NULL, OPT_STEPS},
     {"plant", required_argument, NULL, OPT_PLANT}, /* for the tool's own tests; not in the help */
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -144,6 +174,19 @@ static bool parse_capacity(const char *command, const char *text, struct stress_
                TOOL_OK;
 }
 
+static bool parse_store(const char *command, bool resume, const char *text,
+                        struct stress_options *o)
+{
+    if (o->store != NULL)
+        return tool_usage(command, "one --durable or one --resume is enough") == TOOL_OK;
+    if (text[0] == '\0')
+        return tool_usage(command, "%s wants the name of a directory",
+                          resume ? "--resume" : "--durable") == TOOL_OK;
+    o->store = text;
+    o->resume = resume;
+    return true;
+}
+
 static bool parse_option(const char *command, int code, struct stress_options *o)
 {
     switch ((enum option_code)code) {
@@ -179,6 +222,19 @@ static bool parse_option(const char *command, int code, struct stress_options *o
         return true;
     case OPT_PLANT:
         return parse_plant(command, optarg, o);
+    case OPT_DURABLE:
+    case OPT_RESUME:
+        return parse_store(command, code == OPT_RESUME, optarg, o);
+    case OPT_SYNC:
+    case OPT_ASYNC:
+        o->durability = code == OPT_SYNC ? PAWL_DURABILITY_SYNC : PAWL_DURABILITY_ASYNC;
+        return true;
+    case OPT_ACK:
+        o->acks = optarg;
+        return optarg[0] != '\0' ||
+               tool_usage(command, "--ack wants the name of a file") == TOOL_OK;
+    case OPT_STEPS:
+        return tool_parse_u64(command, "--steps", optarg, 0, INT64_MAX, &o->steps);
     case OPT_HELP:
     case OPT_VERSION:
         break;
@@ -194,9 +250,62 @@ static uint64_t seed_from_clock(void)
     return mix64((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec) % 1000000000 + 1;
 }
 
-/* Fills in what was not said; finds fault with what does not go together. */
-static bool complete_options(const char *command, struct stress_options *o)
+/* Which options were given, by their code. */
+struct given {
+    bool code[128];
+};
+
+static const char *name_of(int code)
 {
+    const struct option *option = long_options;
+    while (option->name != NULL && option->val != code)
+        option++;
+    return option->name;
+}
+
+/* The first of these options, ended by 0, that was given; NULL: none. */
+static const char *any_given(const struct given *given, const int *codes)
+{
+    for (; *codes != 0; codes++)
+        if (given->code[*codes])
+            return name_of(*codes);
+    return NULL;
+}
+
+/* The same for a run with a store. */
+static bool complete_store(const char *command, const struct given *given, struct stress_options *o)
+{
+    static const int others[] = {OPT_EVENTS, OPT_PORTLESS, OPT_READERS, OPT_INFLIGHT, OPT_DRIVE, 0};
+    static const int fixed[] = {OPT_TASKS, OPT_SEED, OPT_SYNC, OPT_ASYNC, 0};
+    const char *wrong = any_given(given, others);
+    if (wrong != NULL)
+        return tool_usage(command, "--%s does not go with a store", wrong) == TOOL_OK;
+    wrong = o->resume ? any_given(given, fixed) : NULL;
+    if (wrong != NULL)
+        return tool_usage(command, "--%s was decided when the store was made", wrong) == TOOL_OK;
+    if (given->code[OPT_SYNC] && given->code[OPT_ASYNC])
+        return tool_usage(command, "--sync and --async exclude each other") == TOOL_OK;
+    if (!given->code[OPT_TASKS])
+        o->tasks = 10000;
+    if (o->seconds < 0)
+        o->seconds = o->steps == 0 ? 10 : 0;
+    if (o->seconds == 0 && o->steps == 0)
+        return tool_usage(command, "--seconds 0 and --steps 0 would never end") == TOOL_OK;
+    return true;
+}
+
+/* Fills in what was not said; finds fault with what does not go together. */
+static bool complete_options(const char *command, const struct given *given,
+                             struct stress_options *o)
+{
+    static const int stored[] = {OPT_SYNC, OPT_ASYNC, OPT_ACK, OPT_STEPS, 0};
+    const char *wrong = o->store == NULL ? any_given(given, stored) : NULL;
+    if (o->seed == 0)
+        o->seed = seed_from_clock();
+    if (o->store != NULL)
+        return complete_store(command, given, o);
+    if (wrong != NULL)
+        return tool_usage(command, "--%s needs --durable or --resume", wrong) == TOOL_OK;
     if (o->seconds < 0)
         o->seconds = o->events == 0 ? 10 : 0;
     if (o->seconds == 0 && o->events == 0)
@@ -206,8 +315,6 @@ static bool complete_options(const char *command, struct stress_options *o)
     if (o->portless > o->producers)
         return tool_usage(command, "--portless %u is more than --producers %u", o->portless,
                           o->producers) == TOOL_OK;
-    if (o->seed == 0)
-        o->seed = seed_from_clock();
     return true;
 }
 
@@ -317,7 +424,9 @@ int cmd_stress(int argc, char **argv)
                                    .readers = 1,
                                    .port_capacity = 1024,
                                    .settle_seconds = 30,
+                                   .durability = PAWL_DURABILITY_SYNC,
                                    .drive = PAWL_DRIVE_THREADS}};
+    struct given given = {.code = {false}};
     struct stress_result result = {.allocator = "nothing"};
     int code;
     while ((code = getopt_long(argc, argv, "n:s:jhV", long_options, NULL)) != -1) {
@@ -331,13 +440,16 @@ int cmd_stress(int argc, char **argv)
             fprintf(stderr, "Try '%s --help'.\n", argv[0]);
             return TOOL_USAGE;
         }
+        given.code[code] = true;
         if (!parse_option(argv[0], code, &s.options))
             return TOOL_USAGE;
     }
     if (optind < argc)
         return tool_usage(argv[0], "what is '%s'? This command takes options only", argv[optind]);
-    if (!complete_options(argv[0], &s.options))
+    if (!complete_options(argv[0], &given, &s.options))
         return TOOL_USAGE;
+    if (s.options.store != NULL)
+        return bank_run(&s);
     if (stress_run(&s, &result) != 0)
         return TOOL_FAILED;
     bool ok = !stress_found_any(&s);

@@ -14,6 +14,7 @@
  *   stress_reader.c      threads that peek, find and walk all the while
  *   stress_check.c       findings, the books of failed events and gaps, what the runtime reports
  *   stress_reconcile.c   views checked, and all totals compared at the end
+ *   stress_durable.h     --durable and --resume: another load, on a store that may be killed at any time
  *
  * How an event is proved to be handled exactly once and in order. Residents are tasks that live
  * through the whole run. A lane is one sender's stream to one resident; both ends count it, the
@@ -68,6 +69,11 @@ struct stress_options {
     enum plant plant;
     bool no_pin;
     bool json;
+    const char *store; /* --durable or --resume; NULL: memory only */
+    const char *acks;  /* the acknowledgement log; NULL: beside the store */
+    bool resume;
+    enum pawl_durability durability;
+    uint64_t steps; /* orders to be acknowledged; 0: until the time is over */
 };
 
 /* What can be wrong. */

@@ -20,6 +20,12 @@ int cmd_topo(int argc, char **argv);
 int cmd_stress(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_machine(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+int cmd_history(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+int cmd_import(int argc, char **argv);
+int cmd_salvage(int argc, char **argv);
+int cmd_sim(int argc, char **argv);
 
 /* tool_usage - says on stderr what is wrong and where help is; returns TOOL_USAGE. command is argv[0]. */
 int tool_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));

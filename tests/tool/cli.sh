@@ -9,7 +9,7 @@ export LC_ALL=C.UTF-8
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 failures=0
-commands='topo stress replay machine'
+commands='topo stress replay machine verify history export import salvage sim'
 
 fail() {
     printf 'FAIL: %s\n' "$*" >&2
@@ -66,7 +66,9 @@ for command in $commands; do
     has out '--version'
     run 0 "$command" --version
     has out "^pawl $command .*$version"
-    run 2 "$command" --no-such-option
+    usage=2
+    [ "$command" != verify ] || usage=3 # its 1 and 2 speak of the store
+    run $usage "$command" --no-such-option
     has err "^pawl $command: "
     has err "pawl $command --help"
 done
