@@ -22,6 +22,8 @@ void bench_shards_rows(void);    /* steps that post across shards */
 void bench_messages_rows(void);  /* ring, ping-pong, skynet, fan-in, fork-join, big */
 void bench_delay_rows(void);     /* queueing delay, saturated and not */
 void bench_memory_rows(void);    /* churn, and what an idle runtime costs */
+void bench_durable_rows(void);   /* steps on disk, beside stores */
+void bench_recover_rows(void);   /* opening a store again */
 
 /* All of them. */
 static inline void bench_rows_add(void)
@@ -39,6 +41,8 @@ static inline void bench_rows_add(void)
     bench_messages_rows();
     bench_delay_rows();
     bench_memory_rows();
+    bench_durable_rows();
+    bench_recover_rows();
 }
 
 #ifdef __cplusplus

@@ -42,7 +42,7 @@ import report  # noqa: E402
 
 TOP = Path(__file__).resolve().parent.parent
 REPETITIONS_MIN = 5
-BUDGET_S = {"smoke": 60, "quick": 300, "full": 2400}
+BUDGET_S = {"smoke": 60, "quick": 420, "full": 2400}
 TIMEOUT_S = {"smoke": 30, "quick": 60, "full": 300}
 MEMORY_GB = {"smoke": 1, "quick": 6, "full": 16}
 LOAD_MAX = 0.3  # of the load average, a cpu

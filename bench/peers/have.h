@@ -101,4 +101,44 @@
 #define ERLANG_ABSENT      "erlang-base"
 #endif
 
+#if PEER_ROCKSDB
+#define IF_ROCKSDB(pointer) (pointer)
+#define ROCKSDB_ABSENT      NULL
+#else
+#define IF_ROCKSDB(pointer) NULL
+#define ROCKSDB_ABSENT      "librocksdb-dev"
+#endif
+
+#if PEER_SQLITE
+#define IF_SQLITE(pointer) (pointer)
+#define SQLITE_ABSENT      NULL
+#else
+#define IF_SQLITE(pointer) NULL
+#define SQLITE_ABSENT      "libsqlite3-dev"
+#endif
+
+#if PEER_LMDB
+#define IF_LMDB(pointer) (pointer)
+#define LMDB_ABSENT      NULL
+#else
+#define IF_LMDB(pointer) NULL
+#define LMDB_ABSENT      "liblmdb-dev"
+#endif
+
+#if PEER_REDIS
+#define IF_REDIS(pointer) (pointer)
+#define REDIS_ABSENT      NULL
+#else
+#define IF_REDIS(pointer) NULL
+#define REDIS_ABSENT      "redis-server"
+#endif
+
+#if PEER_BEANSTALKD
+#define IF_BEANSTALKD(pointer) (pointer)
+#define BEANSTALKD_ABSENT      NULL
+#else
+#define IF_BEANSTALKD(pointer) NULL
+#define BEANSTALKD_ABSENT      "beanstalkd"
+#endif
+
 #endif
