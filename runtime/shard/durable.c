@@ -353,7 +353,7 @@ uint32_t pawl__durable_generation(const struct shard *shard, uint32_t slot_index
     const uint32_t mask = shard->table.slots.granule_mask;
     const uint32_t floor = shard->durable->floors_begin[slot_index / (mask + 1)];
 
-    if (likely(generation > floor))
+    if (likely(generation > floor) || planted(PLANTED_GENERATION_REUSED))
         return generation;
     return floor + 1 < GENERATION_MAX ? floor + 1 : 0;
 }
