@@ -113,12 +113,16 @@ static bool throw_away(struct stream *stream)
 
 static bool pump_failed(struct journal *journal)
 {
+    bool any;
+
     /* Buffers that a write still reads must stay as they are. */
     if (journal->steps_writer.in_flight > 0 || journal->images_writer.in_flight > 0)
         return false;
     if (load_acquire(&journal->snapshot_stage) == SNAPSHOT_WALKED) /* (J4) pairs with (J3) */
         store_release(&journal->snapshot_stage, SNAPSHOT_NONE);
-    return throw_away(&journal->steps) | throw_away(&journal->images);
+    any = throw_away(&journal->steps);
+    any |= throw_away(&journal->images);
+    return any;
 }
 
 /* ---- The queue ---- */
@@ -458,7 +462,8 @@ bool pawl__journal_pump(struct journal *journal)
         return pump_failed(journal);
     any = pawl__images_pump(journal);
     any |= pump_steps(journal, handed);
-    return any | pump_spares(journal);
+    any |= pump_spares(journal);
+    return any;
 }
 
 int pawl__journal_begin(struct journal *journal)
