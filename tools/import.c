@@ -641,7 +641,7 @@ static bool check_all(struct in *in)
     const struct manifest *const manifest = in->image->manifest;
     char text[256];
 
-    if (manifest->shards == 0)
+    if (manifest->shards == 0 || in->image->shards == NULL)
         return fail(in, "there is no line for the store");
     for (uint32_t i = 0; i < manifest->shards; i++)
         if (in->image->shards[i].file == 0)

@@ -452,7 +452,7 @@ void sim_recover(struct sim_model *model, const struct pawl_runtime *runtime, ui
 {
     struct sim_picture picture;
     uint64_t frame_ns[SIM_SHARDS_MAX], crash_ns = 0;
-    size_t turns[SIM_SHARDS_MAX];
+    size_t turns[SIM_SHARDS_MAX] = {0};
     char why[512];
 
     model->step.open = false;

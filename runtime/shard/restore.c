@@ -138,6 +138,7 @@ static int run_phase(struct restore *restore, phase_fn *fn, uint32_t count)
             fn(restore, i);
         return 0;
     }
+    CHECK(workers_count > 0);
     workers = calloc(workers_count, sizeof(*workers));
     if (workers == NULL)
         return complain_plainly(restore, -ENOMEM, "there is no memory for threads");
@@ -483,7 +484,7 @@ static int resend_all(struct restore *restore)
     resend.reserved = calloc(count, sizeof(*resend.reserved));
     if (resend.resent == NULL || resend.reserved == NULL)
         error = complain_plainly(restore, -ENOMEM, "there is no memory for events under way");
-    for (uint32_t i = 0; i < count && error == 0; i++)
+    for (uint32_t i = 0; i < count && resend.reserved != NULL; i++)
         resend.reserved[i] = shards[i].reserved;
     if (error == 0 && pawl__resend(&resend) != 0)
         error = first_fault(restore);
@@ -510,6 +511,7 @@ static void fill_restored(struct restore *restore)
         }
         shard->position.time_ns = restored->time_ns;
     }
+    CHECK(restored->shards_count > 0);
     for (uint32_t i = 0; i < restore->images_count; i++)
         restored->shards[i % restored->shards_count].entries += restore->images[i].entries;
 }

@@ -90,7 +90,7 @@ static int send_all(struct resend *resend, uint32_t from, struct sends *sends, u
 
     while (error == 0 && (entry = sends_first(sends)) != NULL) {
         struct pawl_event event;
-        uint32_t sender;
+        uint32_t sender = from;
 
         if (entry->number != expected && !planted(PLANTED_DUPLICATES_KEPT))
             return pawl__image_fail(image, -EBADMSG,
@@ -150,6 +150,7 @@ static void drop(struct shard *shard, const struct pawl_event *event)
 
 static int check_reserved(struct resend *resend)
 {
+    CHECK(resend->images_count > 0);
     for (uint32_t i = 0; i < resend->runtime->shard_count; i++)
         if (resend->reserved[i] != 0 && !planted(PLANTED_NOT_RESENT))
             return pawl__image_fail(&resend->images[i % resend->images_count], -EBADMSG,
