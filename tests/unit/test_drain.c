@@ -187,7 +187,12 @@ Test(drain, events_that_never_end_are_counted)
             cr_assert(post_one_event(world->runtime, &event));
         }
         wait_for(&world->probe.hits, drives[d] == PAWL_DRIVE_HOST ? 0 : 100);
-        cr_assert_eq(pawl_drain(world->runtime, 20 * MS, &report), -ETIMEDOUT);
+        /* A shard that loses its core in a step for long is told of as that: then it is asked again. */
+        for (unsigned tries = 0; tries < 50; tries++) {
+            cr_assert_eq(pawl_drain(world->runtime, 20 * MS, &report), -ETIMEDOUT);
+            if (report.blocker != PAWL_BLOCKED_BY_STEP)
+                break;
+        }
         cr_assert_eq(report.blocker, PAWL_BLOCKED_BY_EVENTS);
         cr_assert(report.count >= 1, "%s", report.text);
         cr_assert(report.count < 10000000, "%s", report.text);
