@@ -206,6 +206,22 @@ static void check_failures(struct run *run)
                  pawl_strerror(world->failed_error));
 }
 
+/*
+ * Comes to rest and closes in order. A write that was under way may still come back as an error, and the shard fails:
+ * then the process has yet to end. Returns false where a rule was broken.
+ */
+static bool close_store(struct run *run)
+{
+    struct sim_world *world = &run->world;
+
+    sim_disk_faults_clear(world->disk);
+    if (sim_world_close(world))
+        return true;
+    if (!world->model.failed)
+        check_failures(run);
+    return !world->model.failed;
+}
+
 static void check_misuse(struct run *run)
 {
     const char *misuse = sim_disk_misuse(run->world.disk);
@@ -248,11 +264,8 @@ static void one_round(struct run *run)
     if (world->model.failed)
         return;
     check_failures(run);
-    if (!world->dead && world->failed_count == 0 && dice(run, 12) == 0) {
-        sim_disk_faults_clear(world->disk);
-        if (!sim_world_close(world))
-            return;
-    }
+    if (!world->dead && world->failed_count == 0 && dice(run, 12) == 0 && !close_store(run))
+        return;
     end_process(run);
     check_misuse(run);
     if (!world->model.failed)
@@ -265,8 +278,9 @@ static void last_round(struct run *run)
 {
     struct sim_world *world = &run->world;
 
+    run->struck_before = struck(run);
     open_store(run);
-    if (world->model.failed || !sim_world_close(world))
+    if (world->model.failed || !close_store(run))
         return;
     end_process(run);
     begin_process(run);

@@ -290,7 +290,7 @@ bool sim_world_settle(struct sim_world *world, unsigned rounds)
 
         for (unsigned s = 0; s < world->options.shards; s++) {
             sim_world_turn(world, s);
-            if (world->dead || world->model.failed)
+            if (world->dead || world->model.failed || world->failed_count > 0)
                 return false;
         }
         /* What has become durable lets answers go, which nobody counts: some more rounds for them. */
@@ -309,7 +309,7 @@ bool sim_world_settle(struct sim_world *world, unsigned rounds)
 bool sim_world_close(struct sim_world *world)
 {
     if (!sim_world_settle(world, 4000)) {
-        if (!world->model.failed && !world->dead) {
+        if (!world->model.failed && !world->dead && world->failed_count == 0) {
             sim_letters_check(&world->model);
             sim_fail(&world->model, "settle",
                      "the runtime does not come to rest: %u events under way, %u "

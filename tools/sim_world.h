@@ -70,7 +70,10 @@ int sim_world_open(struct sim_world *world);
 /* The process dies here, if it has not; afterwards there is no runtime, and the disk's fate is the caller's. */
 void sim_world_die(struct sim_world *world);
 
-/* Lets everything come to rest and closes in order. False: it does not come to rest, which is a violation. */
+/*
+ * Lets everything come to rest and closes in order. False: it does not come to rest, which is a violation, or a shard
+ * has failed on the way.
+ */
 bool sim_world_close(struct sim_world *world);
 
 /* Turns, with time standing still, until everything that steps have asked for is done and durable; time goes on in

@@ -8,7 +8,8 @@
  *   sync    a step's completion, its events to other shards and to memory-only tasks leave the shard only
  *           when the step is on stable storage. Nothing that was acknowledged is lost.
  * What may wait for a sync step waits for the steps before it as well: the journal of a shard is one order.
- * Looking at a task (pawl_task_peek) shows its newest state, which may not be on disk yet.
+ * Looking at a task (pawl_task_peek) or for one (pawl_task_find) shows the newest state, which may not be on
+ * disk yet: only a completion says that a creation or a step is.
  *
  * After a crash a store opens to the state after some step of each shard, no earlier than the last that
  * was acknowledged. Events between durable tasks that were sent and not yet handled are sent again, each is

@@ -66,6 +66,7 @@ static struct pawl_port *port;
 static struct pawl_task counters[COUNTERS], sinks[COUNTERS], drifts[COUNTERS], jobs[JOBS];
 static uint64_t drifted[COUNTERS]; /* completed, not yet synced */
 static bool busy[JOBS];            /* something is asked of it */
+static bool refused_standing;      /* the creation of a standing task */
 static uint32_t failed_shards;     /* that have told us; bits */
 static unsigned broken;
 
@@ -149,6 +150,8 @@ static void completed(const struct pawl_completion *completion)
 
     if (completion->status != 0) {
         ledger->refused++;
+        /* It can be found all the same, and is gone with this life. */
+        refused_standing |= what == TAG_STAND || what == TAG_STAND_ASYNC;
         if (completion->status != -EIO && completion->status != -ENOSPC)
             complain("request %u of task %u: %s", what, number, pawl_strerror(completion->status));
         return;
@@ -378,6 +381,8 @@ static void find_all(void)
         drifted[i] = ledger->counters[i].drift_synced;
     }
     reap(0);
+    if (refused_standing)
+        give_up("a standing task could not be created", -EIO);
     for (unsigned i = 0; i < COUNTERS; i++) {
         struct pawl_task *standing[] = {&counters[i], &sinks[i], &drifts[i]};
 
