@@ -177,16 +177,22 @@ static void publish_safe(struct durable *durable, struct durable_link *link)
     link->closing_serial = durable->journal.steps.serial;
 }
 
+/*
+ * A shard that has failed refuses what arrives, and has closed no frame that says what it had taken before: it tells
+ * nobody that anything is safe.
+ */
 static void tend_links(struct shard *shard)
 {
     struct durable *durable = shard->durable;
+    const bool failed = load_acquire(&durable->journal.failed) != 0; /* (J2) pairs with (J1) */
 
     for (uint32_t peer = 0; peer < shard->shard_count; peer++) {
         struct durable_link *link = &durable->links[peer];
 
         if (peer == shard->number)
             continue;
-        publish_safe(durable, link);
+        if (!failed)
+            publish_safe(durable, link);
         for (unsigned klass = 0; klass < DURABLE_CLASSES; klass++)
             if (fifo_count(&link->kept[klass]) > 0)
                 forget_confirmed(shard, peer, klass);
