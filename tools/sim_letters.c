@@ -209,34 +209,51 @@ uint32_t sim_letter_number(const struct pawl_event *event)
 
 /*
  * What is asked for and refused is reported to the asker by an answer, which does not say what it answers. A question
- * names the task that it was for, a creation the one that has its key: the oldest that fits is meant.
+ * names the task that it was for, a creation the one that has its key: the oldest that fits is meant, before those of
+ * which nobody knows whether they come.
  */
-void sim_refused(struct sim_model *model, const struct sim_task *asker,
-                 const struct pawl_event *answer)
+static bool is_answered_by(struct sim_model *model, const struct sim_letter *letter,
+                           const struct sim_task *asker, const struct pawl_event *answer)
 {
     const struct sim_task *named = sim_task_by_id(model, answer->arg[0]);
 
-    for (uint32_t i = model->letters_first; i < model->letters_count; i++) {
-        struct sim_letter *letter = &model->letters[i];
-        const struct sim_task *to = &model->tasks[letter->to_uid];
+    if (letter->from_uid != asker->uid)
+        return false;
+    if (answer->code == SIM_REPLY)
+        return letter->code == SIM_ASK && letter->to == answer->arg[0];
+    return letter->code == SIM_CREATION && named != NULL &&
+           model->tasks[letter->to_uid].key == named->key;
+}
 
-        if (letter->from_uid != asker->uid ||
-            (letter->fate != SIM_EXPECTED && letter->fate != SIM_MAYBE))
-            continue;
-        if (answer->code == SIM_REPLY
-                ? letter->code == SIM_ASK && letter->to == answer->arg[0]
-                : letter->code == SIM_CREATION && named != NULL && to->key == named->key) {
-            sim_letter_taken(model, i, NULL, true);
-            /* Here, or in another shard in a turn that is over. What a sync step asks for is answered when that is
-             * durable; an async asker may have its answer from a turn that a crash undoes. */
-            if (pawl_task_shard((struct pawl_task){answer->arg[0]}) == model->turning)
-                return;
-            letter->taken_at = 0;
-            if (letter->sender != SIM_FROM_SYNC)
-                set_fate(model, letter, SIM_MAYBE);
-            return;
-        }
-    }
+static uint32_t oldest_answered_by(struct sim_model *model, const struct sim_task *asker,
+                                   const struct pawl_event *answer, enum sim_fate fate)
+{
+    for (uint32_t i = model->letters_first; i < model->letters_count; i++)
+        if (model->letters[i].fate == fate &&
+            is_answered_by(model, &model->letters[i], asker, answer))
+            return i;
+    return 0;
+}
+
+void sim_refused(struct sim_model *model, const struct sim_task *asker,
+                 const struct pawl_event *answer)
+{
+    uint32_t number = oldest_answered_by(model, asker, answer, SIM_EXPECTED);
+    struct sim_letter *letter;
+
+    if (number == 0)
+        number = oldest_answered_by(model, asker, answer, SIM_MAYBE);
+    if (number == 0)
+        return;
+    letter = sim_letter_at(model, number);
+    sim_letter_taken(model, number, NULL, true);
+    /* Here, or in another shard in a turn that is over. What a sync step asks for is answered when that is
+     * durable; an async asker may have its answer from a turn that a crash undoes. */
+    if (pawl_task_shard((struct pawl_task){answer->arg[0]}) == model->turning)
+        return;
+    letter->taken_at = 0;
+    if (letter->sender != SIM_FROM_SYNC)
+        set_fate(model, letter, SIM_MAYBE);
 }
 
 static void refused_in_vain(struct sim_model *model, const struct pawl_event *answer)
