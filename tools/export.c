@@ -1,10 +1,10 @@
 /*
  * export.c - `pawl export`: a store as JSON lines.
  *
- * One object a line, so that a store of any size can be read by line-wise tools. Whatever could exceed 53 bits
- * and is no time or count is a string of hexadecimal digits, because many readers of JSON have doubles only.
+ * One object a line, so that a store of any size can be read by line-wise tools. Whatever could
+ * exceed 53 bits and is no time or count is a string of hexadecimal digits, because many readers of
+ * JSON have doubles only.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ static const char usage[] =
     "Exit status: 0 if all was printed, 1 if the store cannot be read or is damaged, 2 on wrong\n"
     "usage.\n";
 
-/* ---- pieces -------------------------------------------------------------------------------------- */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
 static void put_hex(FILE *out, const char *name, const void *bytes, size_t size)
 {
@@ -79,7 +79,7 @@ static void put_names(FILE *out, const char *kind, char *const *names, uint32_t 
     fputc(']', out);
 }
 
-/* ---- lines --------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static void put_store(FILE *out, const struct manifest *manifest)
 {
@@ -219,7 +219,7 @@ int store_export(const struct store_image *image, FILE *out)
     return ferror(out) ? -EIO : 0;
 }
 
-/* ---- the command --------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static void say(void *user, const char *text)
 {
@@ -242,27 +242,10 @@ static int run(char *command, const char *directory)
 
 int cmd_export(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},
-        {NULL, 0, NULL, 0},
-    };
-    int option;
+    const int code =
+        tool_parse_plain(argc, argv, usage, NULL, 1, "name one directory, the store's");
 
-    optind = 0; /* the dispatcher may have used getopt before: start afresh */
-    while ((option = getopt_long(argc, argv, "hV", known, NULL)) != -1) {
-        switch (option) {
-        case 'h':
-            fputs(usage, stdout);
-            return TOOL_OK;
-        case 'V':
-            return tool_version(argv[0]);
-        default: /* getopt has said what is wrong */
-            fprintf(stderr, "Try '%s --help'.\n", argv[0]);
-            return TOOL_USAGE;
-        }
-    }
-    if (argc - optind != 1)
-        return tool_usage(argv[0], "name one directory, the store's");
-    return run(argv[0], argv[optind]);
+    if (code >= 0)
+        return code;
+    return run(argv[0], argv[argc - 1]);
 }

@@ -1,10 +1,9 @@
 /*
  * history.c - `pawl history`: the steps of one task, as far back as the journal goes.
  *
- * It follows the entries in the order in which they were written. What a step changed stands beside it in the
- * journal, so nothing has to be kept but the state before.
+ * It follows the entries in the order in which they were written. What a step changed stands beside
+ * it in the journal, so nothing has to be kept but the state before.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <pawl/error.h>
 #include <stdlib.h>
@@ -57,7 +56,7 @@ struct history {
     bool in_step; /* the last STEP was this task's: what is sent now is of it */
 };
 
-/* ---- every entry of a shard ---------------------------------------------------------------------- */
+/* ---- every entry of a shard ------------------------------------------------------------------ */
 
 static void each_entry(struct history *history, const struct reader_frame *frame,
                        const struct store_file *file, entry_fn *fn)
@@ -118,7 +117,7 @@ static void in_journal(struct history *history, uint32_t shard, entry_fn *fn)
     pawl__journal_reader_close(&journal);
 }
 
-/* ---- which tasks --------------------------------------------------------------------------------- */
+/* ---- which tasks ----------------------------------------------------------------------------- */
 
 static void add_id(struct history *history, uint64_t id)
 {
@@ -175,7 +174,7 @@ static void in_all(struct history *history, entry_fn *fn)
     }
 }
 
-/* ---- printing ------------------------------------------------------------------------------------ */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static const char *state_name(const struct history *history, uint16_t state)
 {
@@ -385,7 +384,7 @@ static bool print_task(struct history *history, uint64_t id)
     return history->steps > 0 || history->images_count > 0;
 }
 
-/* ---- the command --------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static bool parse_id(const char *text, uint64_t *id)
 {
@@ -438,27 +437,9 @@ static int run(char *command, const char *directory, const char *task)
 
 int cmd_history(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},
-        {NULL, 0, NULL, 0},
-    };
-    int option;
+    const int code = tool_parse_plain(argc, argv, usage, NULL, 2, "name a directory and a task");
 
-    optind = 0; /* the dispatcher may have used getopt before: start afresh */
-    while ((option = getopt_long(argc, argv, "hV", known, NULL)) != -1) {
-        switch (option) {
-        case 'h':
-            fputs(usage, stdout);
-            return TOOL_OK;
-        case 'V':
-            return tool_version(argv[0]);
-        default: /* getopt has said what is wrong */
-            fprintf(stderr, "Try '%s --help'.\n", argv[0]);
-            return TOOL_USAGE;
-        }
-    }
-    if (argc - optind != 2)
-        return tool_usage(argv[0], "name a directory and a task");
-    return run(argv[0], argv[optind], argv[optind + 1]);
+    if (code >= 0)
+        return code;
+    return run(argv[0], argv[argc - 2], argv[argc - 1]);
 }

@@ -1,11 +1,11 @@
 /*
  * import.c - `pawl import`: makes a store of the lines that `pawl export` prints.
  *
- * The lines are believed as little as a file: whatever recovery would refuse, or could misunderstand, is refused
- * here with the line's number. All of them are read before anything is written.
+ * The lines are believed as little as a file: whatever recovery would refuse, or could
+ * misunderstand, is refused here with the line's number. All of them are read before anything is
+ * written.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <pawl/machine.h>
@@ -61,7 +61,7 @@ static bool no_memory(struct in *in)
     return false;
 }
 
-/* ---- members ------------------------------------------------------------------------------------- */
+/* ---- members --------------------------------------------------------------------------------- */
 
 /* names: what an object may have, between blanks. */
 static bool only(struct in *in, json_t *object, const char *names)
@@ -188,7 +188,7 @@ static json_t *array(struct in *in, const json_t *object, const char *name, size
     return value;
 }
 
-/* ---- the store's line ---------------------------------------------------------------------------- */
+/* ---- the store's line ------------------------------------------------------------------------ */
 
 static bool names(struct in *in, const json_t *object, const char *name, size_t max, char ***to,
                   uint32_t *count)
@@ -271,7 +271,7 @@ static bool read_store(struct in *in, json_t *object)
     return store_reset(in->image) == 0 || no_memory(in);
 }
 
-/* ---- a shard's line ------------------------------------------------------------------------------ */
+/* ---- a shard's line -------------------------------------------------------------------------- */
 
 static bool read_pair(struct in *in, const json_t *object, const char *name, uint64_t pair[2])
 {
@@ -350,7 +350,7 @@ static bool read_alias(struct in *in, json_t *object)
     return image_shard_add_alias(&in->image->shards[of], &alias) || no_memory(in);
 }
 
-/* ---- events -------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 /* As recovery would look at it. */
 static bool check_sent(struct in *in, const struct entry_event *event, const uint8_t *payload)
@@ -425,7 +425,7 @@ static bool read_sent(struct in *in, json_t *object)
            read_event(in, object, NULL, &in->image->shards[from], sent);
 }
 
-/* ---- tasks --------------------------------------------------------------------------------------- */
+/* ---- tasks ----------------------------------------------------------------------------------- */
 
 static int state_of(const struct manifest_machine *machine, const char *name)
 {
@@ -606,7 +606,7 @@ static bool read_task(struct in *in, json_t *object)
            read_deferred(in, object, task);
 }
 
-/* ---- all lines ----------------------------------------------------------------------------------- */
+/* ---- all lines ------------------------------------------------------------------------------- */
 
 static bool read_line(struct in *in, const char *text, size_t size)
 {
@@ -672,7 +672,7 @@ int store_import(struct store_image *image, FILE *from, char *wrong, size_t size
     return in.error;
 }
 
-/* ---- the command --------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static void say(void *user, const char *text)
 {
@@ -699,27 +699,10 @@ static int run(char *command, const char *directory)
 
 int cmd_import(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},
-        {NULL, 0, NULL, 0},
-    };
-    int option;
+    const int code =
+        tool_parse_plain(argc, argv, usage, NULL, 1, "name one directory, the new store's");
 
-    optind = 0; /* the dispatcher may have used getopt before: start afresh */
-    while ((option = getopt_long(argc, argv, "hV", known, NULL)) != -1) {
-        switch (option) {
-        case 'h':
-            fputs(usage, stdout);
-            return TOOL_OK;
-        case 'V':
-            return tool_version(argv[0]);
-        default: /* getopt has said what is wrong */
-            fprintf(stderr, "Try '%s --help'.\n", argv[0]);
-            return TOOL_USAGE;
-        }
-    }
-    if (argc - optind != 1)
-        return tool_usage(argv[0], "name one directory, the new store's");
-    return run(argv[0], argv[optind]);
+    if (code >= 0)
+        return code;
+    return run(argv[0], argv[argc - 1]);
 }

@@ -1,6 +1,6 @@
 /*
- * machine_cmd.c - `pawl machine`: checks and draws the machines built into the tool. It uses only the
- * public interface.
+ * machine_cmd.c - `pawl machine`: checks and draws the machines built into the tool. It uses only
+ * the public interface.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -41,7 +41,7 @@ static void print_list(FILE *out)
         fprintf(out, "  %-17s %s\n", definition->name, summary);
 }
 
-/* ---- check --------------------------------------------------------------------------------------- */
+/* ---- check ----------------------------------------------------------------------------------- */
 
 struct findings {
     unsigned errors;
@@ -80,7 +80,7 @@ static int check(const struct pawl_machine_def *definition)
     return TOOL_OK;
 }
 
-/* ---- drawings ------------------------------------------------------------------------------------ */
+/* ---- drawings -------------------------------------------------------------------------------- */
 
 typedef size_t draw_fn(const struct pawl_machine *machine, char *buffer, size_t size);
 
@@ -115,7 +115,7 @@ static int draw(const char *command, const struct pawl_machine_def *definition, 
     return TOOL_OK;
 }
 
-/* ---- the command line ---------------------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------------------ */
 
 static int run(const char *command, int count, char **words)
 {

@@ -1,6 +1,6 @@
 /*
- * machines.c - the machines built into the tool (machines.h). The examples are complete: their actions
- * do what their labels say, so they can be run as they stand.
+ * machines.c - the machines built into the tool (machines.h). The examples are complete: their
+ * actions do what their labels say, so they can be run as they stand.
  */
 #include "machines.h"
 
@@ -10,7 +10,7 @@
 #include "replay_machines.h"
 #include "stress_machine.h"
 
-/* ---- turnstile: the smallest machine there is ---------------------------------------------------- */
+/* ---- turnstile: the smallest machine there is ------------------------------------------------ */
 
 struct turnstile {
     uint64_t coins;
@@ -45,7 +45,7 @@ static const struct pawl_machine_def turnstile = {
     .context_size = sizeof(struct turnstile),
 };
 
-/* ---- door: nesting, history, guards, a timeout --------------------------------------------------- */
+/* ---- door: nesting, history, guards, a timeout ----------------------------------------------- */
 
 struct door {
     uint64_t code; /* given by whoever creates the door; arg[0] of lock and unlock must be it */
@@ -116,7 +116,7 @@ static const struct pawl_machine_def door = {
     .unexpected = PAWL_UNEXPECTED_REFUSE,
 };
 
-/* ---- call: deferral, raised events, a named timer, a final state --------------------------------- */
+/* ---- call: deferral, raised events, a named timer, a final state ----------------------------- */
 
 enum { CALL_TIMER_RING_AGAIN };
 
@@ -217,7 +217,7 @@ static const struct pawl_machine_def call = {
     .deferred_max = 16,
 };
 
-/* ---- the list ------------------------------------------------------------------------------------ */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 const struct pawl_machine_def *built_in_machine(unsigned position, const char **summary)
 {

@@ -6,8 +6,10 @@
 
 #include <pawl/machine.h>
 
-/* The machine at a position of the list, with one line about it; NULL behind the last. Its name is the
- * definition's. */
+/*
+ * The machine at a position of the list, with one line about it; NULL behind the last. Its name is
+ * the definition's.
+ */
 const struct pawl_machine_def *built_in_machine(unsigned position, const char **summary);
 
 /* By name; NULL when there is none. */

@@ -1,6 +1,6 @@
 /*
- * replay.c - `pawl replay`: a job log goes through a runtime, first come first served, and what comes
- * out is measured. The plan is made and measured in replay_plan.c and run in replay_run.c.
+ * replay.c - `pawl replay`: a job log goes through a runtime, first come first served, and what
+ * comes out is measured. The plan is made and measured in replay_plan.c and run in replay_run.c.
  */
 #include <getopt.h>
 #include <inttypes.h>

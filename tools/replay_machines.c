@@ -1,12 +1,12 @@
 /*
  * replay_machines.c - see replay_machines.h.
  *
- * A step may be given up and tried again, but the partition's queue lies in the plan, outside of what
- * a step can take back. It is safe all the same, because nothing there is ever changed, only found
- * out: the handle of a job that has arrived, and the seconds in which it starts and ends, are written
- * to places of that job's own, and writing them again writes over what an undone step left there.
- * What a step decides by, the head of the queue and the free processors, is in the context and is
- * committed with the step.
+ * A step may be given up and tried again, but the partition's queue lies in the plan, outside of
+ * what a step can take back. It is safe all the same, because nothing there is ever changed, only
+ * found out: the handle of a job that has arrived, and the seconds in which it starts and ends, are
+ * written to places of that job's own, and writing them again writes over what an undone step left
+ * there. What a step decides by, the head of the queue and the free processors, is in the context
+ * and is committed with the step.
  */
 #include "replay_machines.h"
 
@@ -195,9 +195,9 @@ static bool head_fits(const struct replay_plan *plan,
 }
 
 /*
- * Starts the head of the queue as long as it fits. When that is more than one step may do, the rest is
- * left to a `more`, which comes in the same instant; until then nothing else starts anything, so that
- * there is only ever one of them.
+ * Starts the head of the queue as long as it fits. When that is more than one step may do, the rest
+ * is left to a `more`, which comes in the same instant; until then nothing else starts anything, so
+ * that there is only ever one of them.
  */
 static void start_jobs(struct pawl_step *step, void *context, const struct pawl_event *event)
 {

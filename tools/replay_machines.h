@@ -6,9 +6,9 @@
  * virtual time, and its messages cross the shards in whatever order the shards are turned. So the
  * partition does not decide on the first message of a second but half a second later, when nothing
  * of that second can be under way any more: all that ends in it has given its processors back, all
- * that arrives in it stands in the queue. What is decided then counts for that second. Jobs that take
- * no time end in the same half second and are the only thing that is heard of after the decision;
- * what they free is given out at once, which leads to the same schedule in any order.
+ * that arrives in it stands in the queue. What is decided then counts for that second. Jobs that
+ * take no time end in the same half second and are the only thing that is heard of after the
+ * decision; what they free is given out at once, which leads to the same schedule in any order.
  */
 #ifndef PAWL_TOOLS_REPLAY_MACHINES_H
 #define PAWL_TOOLS_REPLAY_MACHINES_H

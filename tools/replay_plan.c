@@ -12,7 +12,9 @@
 #include "swf.h"
 #include "tool.h"
 
-/* Runs shorter than this count as this long in a slowdown, or the shortest jobs would be all of it. */
+/*
+ * Runs shorter than this count as this long in a slowdown, or the shortest jobs would be all of it.
+ */
 #define SLOWDOWN_BOUND_S 10
 
 /* ---- reading ---- */
@@ -97,8 +99,8 @@ static int by_line(const void *left, const void *right)
 }
 
 /*
- * A number names one job; a line that uses it again is malformed. Sorting finds those; a second sort,
- * of nearly nothing, reports them in the order of the file.
+ * A number names one job; a line that uses it again is malformed. Sorting finds those; a second
+ * sort, of nearly nothing, reports them in the order of the file.
  */
 static int drop_duplicates(struct replay_plan *plan, const struct plan_source *source,
                            struct job_list *list)

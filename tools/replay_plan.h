@@ -1,10 +1,10 @@
 /*
- * replay_plan.h - what a replay knows before it starts and what it finds out: the jobs of the log in
- * the order of the queue, the partition's memory of them, and the schedule that comes of it.
+ * replay_plan.h - what a replay knows before it starts and what it finds out: the jobs of the log
+ * in the order of the queue, the partition's memory of them, and the schedule that comes of it.
  *
- * A job's rank is its place in that order: by submit time, then by number. Strictly first come first
- * served means that jobs start in the order of their ranks, so "the queue" is the ranks from the next
- * one to start up to the last one to have arrived, and needs no links.
+ * A job's rank is its place in that order: by submit time, then by number. Strictly first come
+ * first served means that jobs start in the order of their ranks, so "the queue" is the ranks from
+ * the next one to start up to the last one to have arrived, and needs no links.
  *
  * Seconds in here count from the first submit.
  */
@@ -32,8 +32,10 @@ struct plan_result {
     uint64_t end_s;
 };
 
-/* Field owners: S set up before the first job's task exists, constant from then on; P the partition's
- * steps, and the command after the last of them; A any shard's thread, once. */
+/*
+ * Field owners: S set up before the first job's task exists, constant from then on; P the
+ * partition's steps, and the command after the last of them; A any shard's thread, once.
+ */
 struct replay_plan {
     struct plan_job *jobs;        /* S: by rank */
     uint32_t count;               /* S */
@@ -61,8 +63,8 @@ struct plan_source {
 };
 
 /*
- * plan_load - reads a log and ranks its jobs. Complains on stderr, of each malformed line and of what
- * makes it fail. Returns an exit code of tool.h. plan_fini frees, whatever plan_load returned.
+ * plan_load - reads a log and ranks its jobs. Complains on stderr, of each malformed line and of
+ * what makes it fail. Returns an exit code of tool.h. plan_fini frees, whatever plan_load returned.
  */
 int plan_load(struct replay_plan *plan, const struct plan_source *source);
 void plan_fini(struct replay_plan *plan);

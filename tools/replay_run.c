@@ -1,10 +1,10 @@
 /*
  * replay_run.c - see replay_run.h.
  *
- * Virtual time: one thread turns all shards in a fixed order until none has anything left to do, and
- * then moves the clock to the next timer of any of them. An instant of the log takes no time, however
- * many messages it needs, so the schedule does not depend on the number of shards. The grain of timers
- * is then half a second (replay_machines.h says what the half is for).
+ * Virtual time: one thread turns all shards in a fixed order until none has anything left to do,
+ * and then moves the clock to the next timer of any of them. An instant of the log takes no time,
+ * however many messages it needs, so the schedule does not depend on the number of shards. The
+ * grain of timers is then half a second (replay_machines.h says what the half is for).
  *
  * Real time: the shards run on threads of their own, by the system's clock. The clock itself is not
  * scaled, because a thread sleeps by it; instead the delays are divided, and the seconds in which
@@ -52,7 +52,9 @@ static void show_diagnostic(void *user, const struct pawl_diagnostic *diagnostic
         tool_fail(replay->request->command, "%s: %s", diagnostic->where, diagnostic->what);
 }
 
-/* Every event of a replay has a task that waits for it; one that is not handled is the end of it. */
+/*
+ * Every event of a replay has a task that waits for it; one that is not handled is the end of it.
+ */
 static void take_undelivered(void *user, const struct pawl_event *event, int reason)
 {
     struct replay_plan *plan = user;
@@ -149,8 +151,8 @@ static int create_partition(struct replay *replay)
 
 /*
  * A job's number is the key of its task: whoever looks at a running replay finds the job by it. The
- * keys spread the jobs over the shards. They are created in the order in which they arrive, so in real
- * time the first may arrive while the last are still being made.
+ * keys spread the jobs over the shards. They are created in the order in which they arrive, so in
+ * real time the first may arrive while the last are still being made.
  */
 static int create_jobs(struct replay *replay)
 {

@@ -24,8 +24,8 @@ struct replay_outcome {
 };
 
 /*
- * replay_run - fills plan->results: of every job, when it returns TOOL_OK. In virtual time it has then
- * also checked that every arrival and every end came in its second. Complains on stderr.
+ * replay_run - fills plan->results: of every job, when it returns TOOL_OK. In virtual time it has
+ * then also checked that every arrival and every end came in its second. Complains on stderr.
  */
 int replay_run(struct replay_plan *plan, const struct replay_request *request,
                struct replay_outcome *outcome);

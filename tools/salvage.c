@@ -1,15 +1,15 @@
 /*
- * salvage.c - `pawl salvage`: copies what can be read of a damaged store into a new one that opens, and says
- * exactly what is lost. The damaged store is only read.
+ * salvage.c - `pawl salvage`: copies what can be read of a damaged store into a new one that opens,
+ * and says exactly what is lost. The damaged store is only read.
  *
- * For each shard it takes the newest whole snapshot and the journal behind it up to the first damage. If the
- * journal breaks off before the time at which that snapshot was finished, its images are of different times; the
- * snapshot before it and the same journal give a state that once was, and are taken if they are there.
+ * For each shard it takes the newest whole snapshot and the journal behind it up to the first
+ * damage. If the journal breaks off before the time at which that snapshot was finished, its images
+ * are of different times; the snapshot before it and the same journal give a state that once was,
+ * and are taken if they are there.
  *
- * Ids of tasks that are lost must not be given out again, so a shard that has lost anything begins above the
- * highest generation that is seen in any of its files.
+ * Ids of tasks that are lost must not be given out again, so a shard that has lost anything begins
+ * above the highest generation that is seen in any of its files.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <pawl/error.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ struct salvage {
     bool lost;
 };
 
-/* ---- what is seen beyond the damage -------------------------------------------------------------- */
+/* ---- what is seen beyond the damage ---------------------------------------------------------- */
 
 struct seen {
     uint64_t last_lsn; /* of the journal */
@@ -90,14 +90,16 @@ static struct seen see_all(const struct store_image *image, uint32_t shard)
     return seen;
 }
 
-/* ---- a shard ------------------------------------------------------------------------------------- */
+/* ---- a shard --------------------------------------------------------------------------------- */
 
 static bool is_good(const struct store_reading *reading)
 {
     return reading->end != READER_CORRUPT && reading->end != READER_FAILED;
 }
 
-/* Whether the state once was: the journal reaches beyond the time at which the images were taken. */
+/*
+ * Whether the state once was: the journal reaches beyond the time at which the images were taken.
+ */
 static bool is_of_one_time(const struct store_reading *reading)
 {
     return is_good(reading) || !reading->snapshot || reading->journal_ns >= reading->snapshot_ns;
@@ -192,11 +194,11 @@ static void salvage_shard(struct salvage *salvage, uint32_t number)
     raise_floor(salvage, number, seen.generation > 0 ? seen.generation : FLOOR_UNKNOWN);
 }
 
-/* ---- between shards ------------------------------------------------------------------------------ */
+/* ---- between shards -------------------------------------------------------------------------- */
 
 /*
- * An event that its receiver had handled, in what is lost, and its sender has forgotten is gone; the numbers must not
- * wait for it.
+ * An event that its receiver had handled, in what is lost, and its sender has forgotten is gone;
+ * the numbers must not wait for it.
  */
 static void salvage_link(struct salvage *salvage, uint32_t from, uint32_t to, unsigned control)
 {
@@ -240,7 +242,7 @@ static void drop_fragments(struct salvage *salvage)
     }
 }
 
-/* ---- the command --------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static void say(void *user, const char *text)
 {
@@ -292,27 +294,10 @@ static int run(char *command, const char *directory, const char *out)
 
 int cmd_salvage(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},
-        {NULL, 0, NULL, 0},
-    };
-    int option;
+    const int code = tool_parse_plain(
+        argc, argv, usage, NULL, 2, "name two directories, the damaged store's and the new one's");
 
-    optind = 0; /* the dispatcher may have used getopt before: start afresh */
-    while ((option = getopt_long(argc, argv, "hV", known, NULL)) != -1) {
-        switch (option) {
-        case 'h':
-            fputs(usage, stdout);
-            return TOOL_OK;
-        case 'V':
-            return tool_version(argv[0]);
-        default: /* getopt has said what is wrong */
-            fprintf(stderr, "Try '%s --help'.\n", argv[0]);
-            return TOOL_USAGE;
-        }
-    }
-    if (argc - optind != 2)
-        return tool_usage(argv[0], "name two directories, the damaged store's and the new one's");
-    return run(argv[0], argv[optind], argv[optind + 1]);
+    if (code >= 0)
+        return code;
+    return run(argv[0], argv[argc - 2], argv[argc - 1]);
 }

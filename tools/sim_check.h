@@ -1,7 +1,8 @@
 /*
- * sim_check.h - what is tried on copies of a crashed disk, before the run goes on with the disk itself: recovery
- * twice, recovery killed half way, storage errors within it, a second opener, without the newest snapshots, and damage
- * of every kind. What was acknowledged must come back or the opening must be refused; what never was must not appear.
+ * sim_check.h - what is tried on copies of a crashed disk, before the run goes on with the disk
+ * itself: recovery twice, recovery killed half way, storage errors within it, a second opener,
+ * without the newest snapshots, and damage of every kind. What was acknowledged must come back or
+ * the opening must be refused; what never was must not appear.
  */
 #ifndef PAWL_TOOLS_SIM_CHECK_H
 #define PAWL_TOOLS_SIM_CHECK_H
@@ -30,7 +31,10 @@ enum sim_check {
 
 const char *sim_check_name(enum sim_check check);
 
-/* One such attempt on a copy of the world's disk, which has crashed. past: an earlier image of it, or NULL. */
+/*
+ * One such attempt on a copy of the world's disk, which has crashed. past: an earlier image of it,
+ * or NULL.
+ */
 void sim_check(struct sim_world *world, enum sim_check check, const struct sim_disk *past);
 
 #endif /* PAWL_TOOLS_SIM_CHECK_H */

@@ -1,5 +1,6 @@
 /*
- * sim_check_inner.h - what the checks on copies of a disk share (sim_check.c, sim_damage.c, sim_fork.c).
+ * sim_check_inner.h - what the checks on copies of a disk share (sim_check.c, sim_damage.c,
+ * sim_fork.c).
  */
 #ifndef PAWL_TOOLS_SIM_CHECK_INNER_H
 #define PAWL_TOOLS_SIM_CHECK_INNER_H

@@ -1,6 +1,7 @@
 /*
- * sim_damage.c - damage to a disk at rest, one kind at a time, and what may come of it: the opening is refused, or what
- * it shows was there once. Where nothing that was acknowledged can have been lost without a trace, it must be there.
+ * sim_damage.c - damage to a disk at rest, one kind at a time, and what may come of it: the opening
+ * is refused, or what it shows was there once. Where nothing that was acknowledged can have been
+ * lost without a trace, it must be there.
  */
 #include <inttypes.h>
 #include <string.h>

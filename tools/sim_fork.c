@@ -6,7 +6,10 @@
 
 #include "sim_check_inner.h"
 
-/* Goes on from the disk, by a few tasks that run no function; all of it durable. The disk is dead afterwards. */
+/*
+ * Goes on from the disk, by a few tasks that run no function; all of it durable. The disk is dead
+ * afterwards.
+ */
 static int go_on(struct sim_world *world, struct sim_disk *disk, unsigned shard, uint32_t uid,
                  struct sim_picture *picture)
 {
@@ -68,8 +71,9 @@ static bool newest_journal(const struct sim_disk *disk, unsigned shard, char pat
 }
 
 /*
- * Two lives go on from the same disk; the second begins an epoch later. A block of the first life's new journal in
- * the second life's one continues the same frame, and differs from a right one by the epoch only.
+ * Two lives go on from the same disk; the second begins an epoch later. A block of the first life's
+ * new journal in the second life's one continues the same frame, and differs from a right one by
+ * the epoch only.
  */
 void sim_check_forked(struct sim_world *world, struct sim_disk *disk,
                       const struct sim_picture *expected)

@@ -268,8 +268,8 @@ static size_t turn_of(const struct sim_shard *shard, uint64_t frame)
 }
 
 /*
- * Seals have LSNs, too, and turns know of frames only. All files of the epoch but the last have one; whether the
- * last has one, nobody has told: that gives two turns to choose from.
+ * Seals have LSNs, too, and turns know of frames only. All files of the epoch but the last have
+ * one; whether the last has one, nobody has told: that gives two turns to choose from.
  */
 static void exact_turns(const struct sim_shard *shard, uint64_t lsn, uint64_t file, size_t *high,
                         size_t *low)
@@ -348,8 +348,8 @@ bool sim_picture_legal(const struct sim_model *model, const struct sim_picture *
 }
 
 /*
- * An id that was given out in a turn that is lost is lost, too: another task may get it. Somebody can have known it
- * only if the task was async, memory-only, or created on the host's own thread.
+ * An id that was given out in a turn that is lost is lost, too: another task may get it. Somebody
+ * can have known it only if the task was async, memory-only, or created on the host's own thread.
  */
 static void roll_back(struct sim_model *model, struct sim_shard *shard, size_t turn)
 {
@@ -367,8 +367,10 @@ static void roll_back(struct sim_model *model, struct sim_shard *shard, size_t t
     shard->log_count = 0;
 }
 
-/* A timer has left what it had left at the shard's last frame, or less, but no less than at the last turn of any shard:
- * they all go on at one time. */
+/*
+ * A timer has left what it had left at the shard's last frame, or less, but no less than at the
+ * last turn of any shard: they all go on at one time.
+ */
 static void shift_timers(struct sim_task *task, uint64_t frame_ns, uint64_t crash_ns,
                          uint64_t now_ns)
 {

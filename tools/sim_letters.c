@@ -1,6 +1,6 @@
 /*
- * sim_letters.c - every event of a simulated run, from its sending to its fate: handled or reported once, or
- * never seen again (sim_model.h).
+ * sim_letters.c - every event of a simulated run, from its sending to its fate: handled or reported
+ * once, or never seen again (sim_model.h).
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -208,9 +208,9 @@ uint32_t sim_letter_number(const struct pawl_event *event)
 }
 
 /*
- * What is asked for and refused is reported to the asker by an answer, which does not say what it answers. A question
- * names the task that it was for, a creation the one that has its key: the oldest that fits is meant, before those of
- * which nobody knows whether they come.
+ * What is asked for and refused is reported to the asker by an answer, which does not say what it
+ * answers. A question names the task that it was for, a creation the one that has its key: the
+ * oldest that fits is meant, before those of which nobody knows whether they come.
  */
 static bool is_answered_by(struct sim_model *model, const struct sim_letter *letter,
                            const struct sim_task *asker, const struct pawl_event *answer)
@@ -247,8 +247,10 @@ void sim_refused(struct sim_model *model, const struct sim_task *asker,
         return;
     letter = sim_letter_at(model, number);
     sim_letter_taken(model, number, NULL, true);
-    /* Here, or in another shard in a turn that is over. What a sync step asks for is answered when that is
-     * durable; an async asker may have its answer from a turn that a crash undoes. */
+    /*
+     * Here, or in another shard in a turn that is over. What a sync step asks for is answered when
+     * that is durable; an async asker may have its answer from a turn that a crash undoes.
+     */
     if (pawl_task_shard((struct pawl_task){answer->arg[0]}) == model->turning)
         return;
     letter->taken_at = 0;
@@ -276,8 +278,10 @@ void sim_reported(struct sim_model *model, const struct pawl_event *event, int r
         refused_in_vain(model, event);
     if (number == 0)
         return;
-    /* A task that ends reports what it has put aside while its last step still runs; but what a step has
-     * sent can only be reported when that step is over. */
+    /*
+     * A task that ends reports what it has put aside while its last step still runs; but what a
+     * step has sent can only be reported when that step is over.
+     */
     if (number < model->letters_count && model->letters[number].fate == SIM_STAGED)
         sim_step_settle(model);
     if (!may_be_seen(model, number, "reported"))

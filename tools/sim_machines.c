@@ -46,7 +46,9 @@ static bool enter(struct hand *hand, struct pawl_step *step, void *context,
     hand->event = event;
     if (hand->model->mute)
         return false;
-    /* The machine's number is not told; the model knows it, and so does every context by its task. */
+    /*
+     * The machine's number is not told; the model knows it, and so does every context by its task.
+     */
     if (hand->context->uid == 0 || hand->context->uid >= hand->model->tasks_count) {
         sim_fail(hand->model, "steps", "a context came that is no task's");
         return false;

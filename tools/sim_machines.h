@@ -1,11 +1,13 @@
 /*
- * sim_machines.h - the machines of the simulator: one statechart in five kinds, which differ in how safe their steps
- * are, in the size of their contexts, and in whether a new task makes a first step.
+ * sim_machines.h - the machines of the simulator: one statechart in five kinds, which differ in how
+ * safe their steps are, in the size of their contexts, and in whether a new task makes a first
+ * step.
  *
  *   idle --start--> busy --rest, timeout--> idle      pause, resume: away and back by history
  *
- * What a task does on WORK the dice say: post, give, ask, create, arm and cancel timers, raise, defer, give the
- * step up, end itself. Every handler begins and ends with a word to the model (sim_model.h).
+ * What a task does on WORK the dice say: post, give, ask, create, arm and cancel timers, raise,
+ * defer, give the step up, end itself. Every handler begins and ends with a word to the model
+ * (sim_model.h).
  */
 #ifndef PAWL_TOOLS_SIM_MACHINES_H
 #define PAWL_TOOLS_SIM_MACHINES_H
@@ -25,7 +27,10 @@ struct sim_hands {
     bool calm;     /* tasks begin nothing new */
 };
 
-/* Compiles all of them, by number of enum sim_machine; without a store none is durable. 0 or a negative error. */
+/*
+ * Compiles all of them, by number of enum sim_machine; without a store none is durable. 0 or a
+ * negative error.
+ */
 int sim_machines_compile(struct pawl_machine *machines[SIM_MACHINES], bool store);
 void sim_machines_destroy(struct pawl_machine *machines[SIM_MACHINES]);
 

@@ -182,8 +182,8 @@ struct sim_task *sim_task_by_id(struct sim_model *model, uint64_t id)
 }
 
 /*
- * A task that has had another id (its creation was lost and came again) leaves that one in the table,
- * where it stands for the task of before.
+ * A task that has had another id (its creation was lost and came again) leaves that one in the
+ * table, where it stands for the task of before.
  */
 void sim_task_name(struct sim_model *model, struct sim_task *task, uint64_t id)
 {
@@ -203,7 +203,9 @@ void sim_task_name(struct sim_model *model, struct sim_task *task, uint64_t id)
         other->id = 0;
     }
     if (task->id != 0) {
-        /* The entry of the old id must not break the chain of others: a stand-in takes its place. */
+        /*
+         * The entry of the old id must not break the chain of others: a stand-in takes its place.
+         */
         uint32_t *old = by_id(model, task->id);
         struct sim_task *ghost = sim_task_plan(model, task->machine);
 

@@ -1,27 +1,29 @@
 /*
- * sim_model.h - what the simulator believes: a plain list of tasks and of events, and what must be true of them.
+ * sim_model.h - what the simulator believes: a plain list of tasks and of events, and what must be
+ * true of them.
  *
- * The handlers of the simulated machines (sim_machines.c) tell the model of every step while it runs; the
- * world (sim_world.c) tells it of turns, completions, deaths and recoveries. The model holds the runtime to
- * this:
- *   steps      each step begins with what the last one left, is a legal transition, and leaves what its
- *              handlers left; what was aborted left nothing
- *   letters    an event (a letter here) is handled or reported once. After a crash: one that a surviving step sent
- *              and no surviving step has taken, once more; one that was taken, or whose sending did not survive, never
- *   floor      for each shard the last turn whose steps somebody outside may know of: by a completion, by an
- *              event of a sync step seen in another shard or by a memory-only task, by pawl_sync or by
- *              durable_lsn. No recovery may lead to an earlier turn
+ * The handlers of the simulated machines (sim_machines.c) tell the model of every step while it
+ * runs; the world (sim_world.c) tells it of turns, completions, deaths and recoveries. The model
+ * holds the runtime to this:
+ *   steps      each step begins with what the last one left, is a legal transition, and leaves what
+ *              its handlers left; what was aborted left nothing
+ *   letters    an event (a letter here) is handled or reported once. After a crash: one that a
+ *              surviving step sent and no surviving step has taken, once more; one that was taken,
+ *              or whose sending did not survive, never
+ *   floor      for each shard the last turn whose steps somebody outside may know of: by a
+ *              completion, by an event of a sync step seen in another shard or by a memory-only
+ *              task, by pawl_sync or by durable_lsn. No recovery may lead to an earlier turn
  *   prefix     what a recovery leads to is exactly what was there after some turn
  *   timers     an armed timer fires in time, once, and has left after a recovery what it had left
  *   ids        an id that somebody was told is never given to another task
  *   tokens     what tasks hand to each other is neither lost nor doubled
  *
- * A turn is what the runtime makes one frame of, so states are compared after turns: by a sum of hashes, one for
- * each durable task, kept for every turn of the surviving history. Before-images of the tasks of each turn lead
- * the model back where the recovery went.
+ * A turn is what the runtime makes one frame of, so states are compared after turns: by a sum of
+ * hashes, one for each durable task, kept for every turn of the surviving history. Before-images of
+ * the tasks of each turn lead the model back where the recovery went.
  *
- * Owner: one thread. Limits: SIM_TASKS_MAX and SIM_LETTERS_MAX, near which sim_is_full says so. A lack of memory
- * ends the process.
+ * Owner: one thread. Limits: SIM_TASKS_MAX and SIM_LETTERS_MAX, near which sim_is_full says so. A
+ * lack of memory ends the process.
  */
 #ifndef PAWL_TOOLS_SIM_MODEL_H
 #define PAWL_TOOLS_SIM_MODEL_H
@@ -168,8 +170,7 @@ struct sim_letter {
 struct sim_turn {
     uint64_t hash;   /* of the durable tasks after it */
     uint64_t now_ns; /* clock of its epoch */
-    uint64_t
-        frames; /* number of its last frame; those of an epoch go on from the LSN at its beginning */
+    uint64_t frames; /* its last frame's number; an epoch's go on from the LSN at its beginning */
 };
 
 struct sim_before {
@@ -365,8 +366,8 @@ struct sim_picture {
 void sim_picture_take(const struct pawl_runtime *runtime, struct sim_picture *picture);
 
 /*
- * sim_picture_legal - whether the picture is what was there after some turn of each shard; the turns, unless NULL. Says no
- *   in `why`.
+ * sim_picture_legal - whether the picture is what was there after some turn of each shard; the
+ *   turns, unless NULL. Says no in `why`.
  *   SIM_EXACT  the very turn that the number of its last frame tells, no earlier than the floor
  *   SIM_HELD   any, no earlier than the floor
  *   SIM_ANY    any at all

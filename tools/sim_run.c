@@ -207,8 +207,8 @@ static void check_failures(struct run *run)
 }
 
 /*
- * Comes to rest and closes in order. A write that was under way may still come back as an error, and the shard fails:
- * then the process has yet to end. Returns false where a rule was broken.
+ * Comes to rest and closes in order. A write that was under way may still come back as an error,
+ * and the shard fails: then the process has yet to end. Returns false where a rule was broken.
  */
 static bool close_store(struct run *run)
 {
@@ -273,7 +273,10 @@ static void one_round(struct run *run)
     begin_process(run);
 }
 
-/* Whatever was under way comes to its end, all is closed in order, and is there when it is opened again. */
+/*
+ * Whatever was under way comes to its end, all is closed in order, and is there when it is opened
+ * again.
+ */
 static void last_round(struct run *run)
 {
     struct sim_world *world = &run->world;

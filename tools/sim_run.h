@@ -1,6 +1,6 @@
 /*
- * sim_run.h - one seed of the simulator: rounds of work, each ended by a death or in order, with faults meanwhile and
- * checks between; and the search for the shortest run that fails.
+ * sim_run.h - one seed of the simulator: rounds of work, each ended by a death or in order, with
+ * faults meanwhile and checks between; and the search for the shortest run that fails.
  */
 #ifndef PAWL_TOOLS_SIM_RUN_H
 #define PAWL_TOOLS_SIM_RUN_H

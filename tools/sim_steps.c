@@ -1,9 +1,9 @@
 /*
- * sim_steps.c - the model follows the runtime step by step: what a step begins with, where it leads, what it
- * leaves, and whether it took place at all.
+ * sim_steps.c - the model follows the runtime step by step: what a step begins with, where it
+ * leads, what it leaves, and whether it took place at all.
  *
- * Handlers cannot know whether their step will stand. So what they do is staged here too, until something else
- * happens: then a look at the task says whether its version has grown.
+ * Handlers cannot know whether their step will stand. So what they do is staged here too, until
+ * something else happens: then a look at the task says whether its version has grown.
  */
 #include <inttypes.h>
 #include <pawl/step.h>
@@ -222,8 +222,9 @@ static struct sim_task *task_of(struct sim_model *model, uint64_t id,
 }
 
 /*
- * Whether this is another function of the step under way. Two steps may handle events that are alike to the
- * last bit; between them the task's version has grown, or the context is what it was before the first.
+ * Whether this is another function of the step under way. Two steps may handle events that are
+ * alike to the last bit; between them the task's version has grown, or the context is what it was
+ * before the first.
  */
 static bool is_same(const struct sim_model *model, const struct sim_task *task,
                     const struct pawl_event *event, uint64_t context_hash)

@@ -1,6 +1,6 @@
 /*
- * sim_work.c - what the simulated host does from outside: posts, creates, cancels, lets time pass, turns shards, asks
- * for syncs and snapshots.
+ * sim_work.c - what the simulated host does from outside: posts, creates, cancels, lets time pass,
+ * turns shards, asks for syncs and snapshots.
  */
 #include <inttypes.h>
 #include <string.h>

@@ -216,8 +216,9 @@ static void hear_status(struct sim_world *world, unsigned number,
 }
 
 /*
- * A journal that has no room keeps its shard from taking anything, timers included. How things stand within a turn
- * that writes is not told; but in one that handles nothing they stand as before it.
+ * A journal that has no room keeps its shard from taking anything, timers included. How things
+ * stand within a turn that writes is not told; but in one that handles nothing they stand as before
+ * it.
  */
 static bool takes_timers(struct sim_world *world, unsigned shard)
 {
@@ -293,7 +294,9 @@ bool sim_world_settle(struct sim_world *world, unsigned rounds)
             if (world->dead || world->model.failed || world->failed_count > 0)
                 return false;
         }
-        /* What has become durable lets answers go, which nobody counts: some more rounds for them. */
+        /*
+         * What has become durable lets answers go, which nobody counts: some more rounds for them.
+         */
         quiet = is_quiet(world) && world->model.steps == steps ? quiet + 1 : 0;
         if (quiet > 8)
             return true;

@@ -1,9 +1,11 @@
 /*
- * sim_world.h - one simulated host: a runtime in the host-driven mode, its clock, its disk, one port, and the model
- * beside them. Everything happens on one thread, in an order that one seed decides.
+ * sim_world.h - one simulated host: a runtime in the host-driven mode, its clock, its disk, one
+ * port, and the model beside them. Everything happens on one thread, in an order that one seed
+ * decides.
  *
- * The process of the simulated host dies by a dead disk: from then on no operation does anything, so the old runtime
- * can be closed in the ordinary way and leaves no trace, and the model does not listen (model.frozen).
+ * The process of the simulated host dies by a dead disk: from then on no operation does anything,
+ * so the old runtime can be closed in the ordinary way and leaves no trace, and the model does not
+ * listen (model.frozen).
  */
 #ifndef PAWL_TOOLS_SIM_WORLD_H
 #define PAWL_TOOLS_SIM_WORLD_H
@@ -54,8 +56,9 @@ int sim_world_init(struct sim_world *world, const struct sim_world_options *opti
 void sim_world_fini(struct sim_world *world);
 
 /*
- * A runtime on any disk, which hears nothing and whose tasks are only to be looked at; quiet of all faults, the
- * caller closes it with sim_glance_close. The error of pawl_open, with words in `diagnosis`.
+ * A runtime on any disk, which hears nothing and whose tasks are only to be looked at; quiet of all
+ * faults, the caller closes it with sim_glance_close. The error of pawl_open, with words in
+ * `diagnosis`.
  */
 struct sim_glance {
     struct pawl_runtime *runtime;
@@ -67,20 +70,28 @@ void sim_glance_close(struct sim_glance *glance);
 /* Opens the store and starts; the model follows to where it is. The error of pawl_open. */
 int sim_world_open(struct sim_world *world);
 
-/* The process dies here, if it has not; afterwards there is no runtime, and the disk's fate is the caller's. */
+/*
+ * The process dies here, if it has not; afterwards there is no runtime, and the disk's fate is the
+ * caller's.
+ */
 void sim_world_die(struct sim_world *world);
 
 /*
- * Lets everything come to rest and closes in order. False: it does not come to rest, which is a violation, or a shard
- * has failed on the way.
+ * Lets everything come to rest and closes in order. False: it does not come to rest, which is a
+ * violation, or a shard has failed on the way.
  */
 bool sim_world_close(struct sim_world *world);
 
-/* Turns, with time standing still, until everything that steps have asked for is done and durable; time goes on in
- * small steps for the disk and for timers. False: not within so many rounds. */
+/*
+ * Turns, with time standing still, until everything that steps have asked for is done and durable;
+ * time goes on in small steps for the disk and for timers. False: not within so many rounds.
+ */
 bool sim_world_settle(struct sim_world *world, unsigned rounds);
 
-/* Asks pawl_sync, which in this mode is asked again and again; what it says holds for the first time of asking. */
+/*
+ * Asks pawl_sync, which in this mode is asked again and again; what it says holds for the first
+ * time of asking.
+ */
 void sim_world_sync(struct sim_world *world);
 
 uint64_t sim_world_now(const struct sim_world *world);

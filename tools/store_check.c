@@ -1,6 +1,6 @@
 /*
- * store_check.c - what must be true of a store's state however it was read: it does not contradict itself,
- * and two ways to it lead to the same hash.
+ * store_check.c - what must be true of a store's state however it was read: it does not contradict
+ * itself, and two ways to it lead to the same hash.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -63,7 +63,7 @@ bool store_is_under_way(const struct store_image *image, uint32_t from, uint32_t
            number > image->shards[to].links[from].taken[control];
 }
 
-/* ---- contradictions ------------------------------------------------------------------------------ */
+/* ---- contradictions -------------------------------------------------------------------------- */
 
 static const char *check_task(const struct manifest *manifest, const struct image_task *task)
 {
@@ -155,7 +155,7 @@ const char *store_check(const struct store_image *image, char *text, size_t size
     return check_keys(image, keys, text, size);
 }
 
-/* ---- the hash ------------------------------------------------------------------------------------ */
+/* ---- the hash -------------------------------------------------------------------------------- */
 
 /* One multiplication a word; bits of the high half come back down. */
 static uint64_t mix(uint64_t hash, uint64_t word)

@@ -1,9 +1,9 @@
 /*
  * store_image.c - the model: entries change it, and its hash says what it is.
  *
- * Entries are applied as store/entry.h says and nothing more: each is the whole truth about what it names,
- * whatever was there before. So a snapshot, whose images may be newer than the frames that follow, and the
- * journal behind it lead to the same end as the journal alone.
+ * Entries are applied as store/entry.h says and nothing more: each is the whole truth about what it
+ * names, whatever was there before. So a snapshot, whose images may be newer than the frames that
+ * follow, and the journal behind it lead to the same end as the journal alone.
  */
 #include "store_image.h"
 
@@ -31,7 +31,7 @@ bool image_set(void *to, const void *bytes, size_t size)
     return true;
 }
 
-/* ---- events -------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 void image_events_clear(struct image_events *events)
 {
@@ -108,7 +108,7 @@ bool image_events_add(struct image_events *events, uint64_t number, const struct
     return true;
 }
 
-/* ---- tasks by slot ------------------------------------------------------------------------------- */
+/* ---- tasks by slot --------------------------------------------------------------------------- */
 
 static size_t map_place(const struct image_shard *shard, uint32_t slot)
 {
@@ -187,7 +187,7 @@ uint64_t image_task_id(const struct image_shard *shard, const struct image_task 
     return id_make(shard->number, task->generation, task->slot).id;
 }
 
-/* ---- a shard ------------------------------------------------------------------------------------- */
+/* ---- a shard --------------------------------------------------------------------------------- */
 
 int image_shard_init(struct image_shard *shard, uint32_t number, uint32_t peers)
 {
@@ -213,7 +213,7 @@ void image_shard_fini(struct image_shard *shard)
     *shard = (struct image_shard){0};
 }
 
-/* ---- entries ------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static const char *check_event(const struct image_shard *shard, const struct entry_event *event)
 {

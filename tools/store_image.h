@@ -1,9 +1,10 @@
 /*
- * store_image.h - a store as a plain model in memory, for the commands that look at one: tasks with all
- * that belongs to them, the numbers of the links between shards, and the events under way.
+ * store_image.h - a store as a plain model in memory, for the commands that look at one: tasks with
+ * all that belongs to them, the numbers of the links between shards, and the events under way.
  *
- * It knows nothing of the runtime's own tables and shares no code with recovery, so that the two can be held
- * against each other. It is made for looking, not for speed: about 150 bytes a task beside its context.
+ * It knows nothing of the runtime's own tables and shares no code with recovery, so that the two
+ * can be held against each other. It is made for looking, not for speed: about 150 bytes a task
+ * beside its context.
  *
  *   store_image.c   the model: entries are applied to it; its hash
  *   store_load.c    reads a directory: which snapshot, how far the journal goes
@@ -24,7 +25,7 @@
 #include "store/manifest.h"
 #include "store/reader.h"
 
-/* ---- the model ----------------------------------------------------------------------------------- */
+/* ---- the model ------------------------------------------------------------------------------- */
 
 #define IMAGE_ALIVE    0x01u
 #define IMAGE_RESERVED 0x02u
@@ -103,15 +104,15 @@ int image_shard_init(struct image_shard *shard, uint32_t number, uint32_t peers)
 void image_shard_fini(struct image_shard *shard);
 
 /*
- * Applies the entries of a frame, which are well-formed. NULL; or what is wrong with them in view of the manifest,
- * or "no memory". Frames with FRAME_MORE wait for the one without.
+ * Applies the entries of a frame, which are well-formed. NULL; or what is wrong with them in view
+ * of the manifest, or "no memory". Frames with FRAME_MORE wait for the one without.
  */
 const char *image_shard_apply(struct image_shard *shard, const struct manifest *manifest,
                               const struct reader_frame *frame);
 
 /*
- * Puts what is left of tasks that have ended, that their ids must not be given out again, into the floors. Once
- * all is applied. False: no memory.
+ * Puts what is left of tasks that have ended, that their ids must not be given out again, into the
+ * floors. Once all is applied. False: no memory.
  */
 bool image_shard_fold(struct image_shard *shard);
 bool image_shard_add_floor(struct image_shard *shard, const struct image_floor *floor);
@@ -138,7 +139,7 @@ void image_events_clear(struct image_events *events);
 /* Copies bytes over *to, which was allocated or NULL. False: no memory. */
 bool image_set(void *to, const void *bytes, size_t size);
 
-/* ---- a store ------------------------------------------------------------------------------------- */
+/* ---- a store --------------------------------------------------------------------------------- */
 
 /* Where what is wrong is said; a whole sentence, or several. */
 typedef void store_say_fn(void *user, const char *text);
@@ -171,27 +172,33 @@ void store_say(const struct store_image *image, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /*
- * store_open - reads manifest and list of files; nothing is locked or changed. 0, or an error that has been said.
- * `image->say` and `image->user` are set before; everything else is made here.
+ * store_open - reads manifest and list of files; nothing is locked or changed. 0, or an error that
+ * has been said. `image->say` and `image->user` are set before; everything else is made here.
  */
 int store_open(struct store_image *image, const struct pawl_storage *storage,
                const char *directory);
 void store_close(struct store_image *image);
 
-/* The files of one shard of the set in force: journals and snapshots apart, in order, without new ones. */
+/*
+ * The files of one shard of the set in force: journals and snapshots apart, in order, without new
+ * ones.
+ */
 const struct store_file *store_files(const struct store_image *image, uint32_t shard, uint16_t kind,
                                      size_t *count);
 
 /*
- * store_load_shard - reads the newest whole snapshot of a shard, not counting `skip` of them, and the journal
- *   behind it, into image->shards[shard]; skip as many as there are, and it is the journal from LSN 1 on. True:
- *   as far as there is anything to read; reading->end says how it ended. False: there is no such snapshot and no
- *   journal from LSN 1 on; reading->what says so.
+ * store_load_shard - reads the newest whole snapshot of a shard, not counting `skip` of them, and
+ *   the journal behind it, into image->shards[shard]; skip as many as there are, and it is the
+ *   journal from LSN 1 on. True: as far as there is anything to read; reading->end says how it
+ *   ended. False: there is no such snapshot and no journal from LSN 1 on; reading->what says so.
  */
 bool store_load_shard(struct store_image *image, uint32_t shard, unsigned skip,
                       struct store_reading *reading);
 
-/* All shards, the newest state; anything that is not sound is said and makes it fail. 0 or an error. */
+/*
+ * All shards, the newest state; anything that is not sound is said and makes it fail. 0 or an
+ * error.
+ */
 int store_load(struct store_image *image);
 
 /* Empties what was loaded. */
@@ -200,7 +207,9 @@ int store_reset(struct store_image *image);
 /* NULL, or what contradicts itself in the state that was loaded: in `text`. */
 const char *store_check(const struct store_image *image, char *text, size_t size);
 
-/* Of everything that the state of a store is, in whatever way it was read; LSNs and `since` apart. */
+/*
+ * Of everything that the state of a store is, in whatever way it was read; LSNs and `since` apart.
+ */
 uint64_t store_hash(const struct store_image *image);
 
 /* Whether the receiver has not handled the event yet. */
@@ -219,8 +228,9 @@ uint64_t store_resolve(const struct store_image *image, uint64_t id);
 const struct image_task *store_task(const struct store_image *image, uint64_t id);
 
 /*
- * store_write - writes manifest and shards as a new store: a snapshot for each shard, then the manifest. The
- *   directory must not exist or be empty. 0, or an error that has been said; then nothing is left behind.
+ * store_write - writes manifest and shards as a new store: a snapshot for each shard, then the
+ *   manifest. The directory must not exist or be empty. 0, or an error that has been said; then
+ *   nothing is left behind.
  */
 int store_write(struct store_image *image, const struct pawl_storage *storage,
                 const char *directory);

@@ -1,8 +1,9 @@
 /*
  * store_load.c - reads a store's directory into the model, without changing or locking anything.
  *
- * A shard's state is its newest whole snapshot and the journal from the snapshot's base on. An older snapshot
- * and more of the journal lead to the same state; that both do is what `pawl verify` looks at.
+ * A shard's state is its newest whole snapshot and the journal from the snapshot's base on. An
+ * older snapshot and more of the journal lead to the same state; that both do is what `pawl verify`
+ * looks at.
  */
 #include <inttypes.h>
 #include <pawl/error.h>
@@ -30,7 +31,7 @@ static void say_diagnostic(void *user, const struct pawl_diagnostic *diagnostic)
     store_say(user, "%s: %s", diagnostic->where, diagnostic->what);
 }
 
-/* ---- the directory ------------------------------------------------------------------------------- */
+/* ---- the directory --------------------------------------------------------------------------- */
 
 int store_open(struct store_image *image, const struct pawl_storage *storage, const char *directory)
 {
@@ -102,7 +103,7 @@ const struct store_file *store_files(const struct store_image *image, uint32_t s
     return first;
 }
 
-/* ---- a shard ------------------------------------------------------------------------------------- */
+/* ---- a shard --------------------------------------------------------------------------------- */
 
 static bool load_failed(struct store_reading *reading, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -209,7 +210,10 @@ static const struct store_file *journal_files(const struct store_image *image,
     return files;
 }
 
-/* The frames behind the base; what the snapshot holds is passed over. NULL, or what is wrong with `frame`. */
+/*
+ * The frames behind the base; what the snapshot holds is passed over. NULL, or what is wrong with
+ * `frame`.
+ */
 static const char *apply_journal(struct store_image *image, struct image_shard *shard,
                                  struct journal_reader *journal, struct reader_frame *frame,
                                  struct store_reading *reading)
@@ -234,8 +238,8 @@ static const char *apply_journal(struct store_image *image, struct image_shard *
 }
 
 /*
- * With as many of the files as have headers that can be read; what is wrong with the rest is in reading->what then.
- * False: with none.
+ * With as many of the files as have headers that can be read; what is wrong with the rest is in
+ * reading->what then. False: with none.
  */
 static bool open_journal(const struct store_image *image, struct journal_reader *journal,
                          const struct store_file *files, size_t count,
@@ -296,7 +300,9 @@ bool store_load_shard(struct store_image *image, uint32_t number, unsigned skip,
         store_files(image, number, FILE_SNAPSHOT, &snapshots);
         if (skip > snapshots)
             return load_failed(reading, "there is no older way to it");
-        /* A set above the first begins with a snapshot: its journal alone is not the whole state. */
+        /*
+         * A set above the first begins with a snapshot: its journal alone is not the whole state.
+         */
         if (image->manifest->set > 1 ||
             (journals > 0 ? files[0].file != 1 : snapshots > 0 || skip > 0)) {
             if (reading->what[0] == '\0')

@@ -1,13 +1,14 @@
 /*
- * store_write.c - writes a model as a new store: for each shard one sealed snapshot and no journal, then the
- * manifest, which makes it a store.
+ * store_write.c - writes a model as a new store: for each shard one sealed snapshot and no journal,
+ * then the manifest, which makes it a store.
  *
- * The snapshot's base is the LSN at which the model's journal ended, at least 1, and the number of a file behind
- * it, at least 2, in which the journal goes on. So there never is a journal from LSN 1 on, and nobody who finds
- * the snapshot damaged can take what the journal holds for all there was.
+ * The snapshot's base is the LSN at which the model's journal ended, at least 1, and the number of
+ * a file behind it, at least 2, in which the journal goes on. So there never is a journal from LSN
+ * 1 on, and nobody who finds the snapshot damaged can take what the journal holds for all there
+ * was.
  *
- * Each file is written past the page cache where that is possible, under its final name, because without a
- * manifest none of it counts.
+ * Each file is written past the page cache where that is possible, under its final name, because
+ * without a manifest none of it counts.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -44,7 +45,7 @@ struct out {
 #define PAYLOAD_FULL (FRAME_PAYLOAD_MAX - (uint32_t)ENTRY_BYTES_MAX - STORE_BLOCK)
 #define BLOCK_BYTES  (FRAME_PAYLOAD_MAX + STORE_BLOCK)
 
-/* ---- frames -------------------------------------------------------------------------------------- */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 static void out_write(struct out *out, const void *bytes, size_t size)
 {
@@ -99,7 +100,7 @@ static void *out_entry(struct out *out, enum entry_type type, unsigned flags, ui
     return entry;
 }
 
-/* ---- entries ------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static void put_event(struct entry_event *to, const struct image_event *from)
 {
@@ -221,7 +222,7 @@ static void put_shard(struct out *out, const struct image_shard *shard)
         out_frame(out, FRAME_STEPS);
 }
 
-/* ---- files --------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static struct store_file snapshot_name(const struct out *out, uint32_t shard)
 {
@@ -310,7 +311,7 @@ static int out_compare(const struct out *out)
     return error;
 }
 
-/* ---- the directory ------------------------------------------------------------------------------- */
+/* ---- the directory --------------------------------------------------------------------------- */
 
 static int count_name(void *argument, const char *name)
 {

@@ -14,17 +14,19 @@
  *   stress_reader.c      threads that peek, find and walk all the while
  *   stress_check.c       findings, the books of failed events and gaps, what the runtime reports
  *   stress_reconcile.c   views checked, and all totals compared at the end
- *   stress_durable.h     --durable and --resume: another load, on a store that may be killed at any time
+ *   stress_durable.h     --durable and --resume: another load, on a store that may be killed at any
+ *                        time
  *
  * How an event is proved to be handled exactly once and in order. Residents are tasks that live
  * through the whole run. A lane is one sender's stream to one resident; both ends count it, the
  * sender in its own memory (a producer's table, or the sending task's context), the receiver in its
  * context. An event's key is (resident, lane, sequence). The receiver accepts only a sequence above
  * its last. Where it skips some, it books the gap; where the runtime reports an event as failed
- * (completion or undelivered hook), the key is booked too. At the end the last sequences of both ends
- * are compared, and the gaps must be exactly the failed events: a key in a gap that nobody reported
- * is lost, a reported key that was handled is contradicted. A sequence not above the last is
- * misordered if it lies in a booked gap, else doubled. Unsequenced traffic is counted on both sides.
+ * (completion or undelivered hook), the key is booked too. At the end the last sequences of both
+ * ends are compared, and the gaps must be exactly the failed events: a key in a gap that nobody
+ * reported is lost, a reported key that was handled is contradicted. A sequence not above the last
+ * is misordered if it lies in a booked gap, else doubled. Unsequenced traffic is counted on both
+ * sides.
  */
 #ifndef PAWL_TOOLS_STRESS_H
 #define PAWL_TOOLS_STRESS_H
@@ -39,7 +41,9 @@
 #include "base/random.h"
 #include "stress_machine.h"
 
-/* Faults that the tool plants in its own senders, tasks or books, to show that it would see them. */
+/*
+ * Faults that the tool plants in its own senders, tasks or books, to show that it would see them.
+ */
 enum plant {
     PLANT_NONE,
     PLANT_LOSE,       /* a producer counts an event that it never posts */
@@ -203,7 +207,9 @@ const char *stress_view_fault(const struct stress *s, const struct pawl_view *vi
 
 /* stress_unsettled - how many residents still have something under way that time will bring. */
 uint64_t stress_unsettled(struct stress *s);
-/* stress_reconcile - compares everything once nothing moves any more; returns the state's digest. */
+/*
+ * stress_reconcile - compares everything once nothing moves any more; returns the state's digest.
+ */
 uint64_t stress_reconcile(struct stress *s);
 
 /* Walks the residents and all other tasks; calls seen for each consistent view. */
@@ -296,7 +302,10 @@ void reader_destroy(struct reader *reader);
 
 static inline void bump(_Atomic uint64_t *counter)
 {
-    /* One writer at a time: no locked instruction is needed. Relaxed: totals are read after a drain. */
+    /*
+     * One writer at a time: no locked instruction is needed. Relaxed: totals are read after a
+     * drain.
+     */
     store_relaxed(counter, load_relaxed(counter) + 1);
 }
 

@@ -1,17 +1,18 @@
 /*
- * stress_ack.h - the acknowledgement log of `pawl stress --durable`: what the runtime has said is safe,
- * kept in a file outside the store, so that after any crash the store can be held to it.
+ * stress_ack.h - the acknowledgement log of `pawl stress --durable`: what the runtime has said is
+ * safe, kept in a file outside the store, so that after any crash the store can be held to it.
  *
  * A record is written with write(2) before the run counts what it says: it survives the end of the
  * process, however that comes. It is not synced: what survives a loss of power is the simulator's
  * business (`pawl sim`). Records are appended by any thread; each is whole or, where a process was
  * killed within a write, passed over: a reader looks for the next whole one, byte by byte.
  *
- * The file is a head of 96 bytes and records of 32, all little-endian, CRC is CRC32C. Records marked
- * firm were known to be on stable storage when they were written: they are what a run begins with.
+ * The file is a head of 96 bytes and records of 32, all little-endian, CRC is CRC32C. Records
+ * marked firm were known to be on stable storage when they were written: they are what a run begins
+ * with.
  *
- * excess: async steps that a crash takes back are made again, though other shards may have seen them; and
- * an event for which a full disk leaves no room is dropped, and told.
+ * excess: async steps that a crash takes back are made again, though other shards may have seen
+ * them; and an event for which a full disk leaves no room is dropped, and told.
  */
 #ifndef PAWL_TOOLS_STRESS_ACK_H
 #define PAWL_TOOLS_STRESS_ACK_H
@@ -70,8 +71,9 @@ struct ack_record {
 _Static_assert(sizeof(struct ack_record) == 32, "as the page above says");
 
 /*
- * ack_create - begins a log under the name path.new. ack_publish - gives it its own name, in place of
- * one that is there, once all that was written to it is safe. Until then a log that is there stays.
+ * ack_create - begins a log under the name path.new. ack_publish - gives it its own name, in place
+ * of one that is there, once all that was written to it is safe. Until then a log that is there
+ * stays.
  * ack_append - seals and writes records; 0 or -errno: then it is unknown which of them are there.
  * All return 0 (ack_create: a descriptor) or -errno.
  */

@@ -1,6 +1,6 @@
 /*
- * stress_body.h - a resident's context, whichever form it has: opened and sealed again by each of its
- * handlers, the place where a lane's next event is accepted, and the work that residents do.
+ * stress_body.h - a resident's context, whichever form it has: opened and sealed again by each of
+ * its handlers, the place where a lane's next event is accepted, and the work that residents do.
  */
 #ifndef PAWL_TOOLS_STRESS_BODY_H
 #define PAWL_TOOLS_STRESS_BODY_H

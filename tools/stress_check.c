@@ -1,6 +1,6 @@
 /*
- * stress_check.c - findings, the books of failed events and of gaps, and what the runtime reports of
- * events that were not handled (stress.h explains the method).
+ * stress_check.c - findings, the books of failed events and of gaps, and what the runtime reports
+ * of events that were not handled (stress.h explains the method).
  */
 #include <errno.h>
 #include <stdarg.h>

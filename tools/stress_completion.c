@@ -1,6 +1,6 @@
 /*
- * stress_completion.c - each completion must be one that a producer waits for, once, and must say what
- * became of that very event.
+ * stress_completion.c - each completion must be one that a producer waits for, once, and must say
+ * what became of that very event.
  */
 #include <errno.h>
 

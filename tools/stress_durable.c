@@ -1,11 +1,12 @@
 /*
  * stress_durable.c - a run of `pawl stress --durable`, or of `--resume`, from open to close:
  *
- *   open (recover, compare with the log) -> come to rest, totals -> create what is missing -> the log begins
- *   anew -> load -> come to rest, totals, log against accounts -> the log begins anew -> close
+ *   open (recover, compare with the log) -> come to rest, totals -> create what is missing -> the
+ *   log begins anew -> load -> come to rest, totals, log against accounts -> the log begins anew ->
+ *   close
  *
- * It may be killed at any point. What is in the log is then what the next run holds the store to; where the
- * two do not agree, both are left as they are.
+ * It may be killed at any point. What is in the log is then what the next run holds the store to;
+ * where the two do not agree, both are left as they are.
  */
 #include "stress_durable.h"
 
@@ -25,7 +26,10 @@
 /* Small enough that files are begun, sealed and cut while a short run lasts. */
 #define SEGMENT_BYTES  (UINT64_C(4) << 20)
 #define SNAPSHOT_BYTES (UINT64_C(24) << 20)
-/* An account's image on disk, roughly: a snapshot must not be due again before the last one is done. */
+/*
+ * An account's image on disk, roughly: a snapshot must not be due again before the last one is
+ * done.
+ */
 #define IMAGE_BYTES 300u
 
 bool bank_log(struct bank *bank, struct ack_record *records, size_t count)
@@ -376,7 +380,9 @@ static int make_tables(struct bank *bank)
 
 /* --- the run --- */
 
-/* From a recovered store to one that is at rest and in order; in a new one there is nothing to do. */
+/*
+ * From a recovered store to one that is at rest and in order; in a new one there is nothing to do.
+ */
 static int take_over(struct bank *bank, struct ack_log *log, struct bank_result *result)
 {
     struct ack_record retry = {.kind = ACK_RETRY, .time_ns = stress_wall_ns()};

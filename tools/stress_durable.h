@@ -11,19 +11,20 @@
  *   stress_durable_report.c   progress and summary
  *   stress_ack.c              the acknowledgement log
  *
- * How loss, doubling and half steps are found. Each account takes its orders strictly by number: the
- * one that is not the next is refused, and one that was handled already is a finding. What order n of
- * account i does is a function of the seed, i and n alone. So an account that says it has handled n
- * orders has counters that can be worked out, and the log needs one number: the last that was
- * acknowledged. A recovered account must not be behind that; with async steps it may be, by what was
- * acknowledged within the last window, and then everything of its shard that was acknowledged later
- * must be lost with it. Orders move tokens between accounts, through events between durable tasks,
- * clerks that are created and end, questions, deferral and timers; tokens are neither made nor lost,
- * so when nothing is under way any more the balances add up to what the accounts began with.
+ * How loss, doubling and half steps are found. Each account takes its orders strictly by number:
+ * the one that is not the next is refused, and one that was handled already is a finding. What
+ * order n of account i does is a function of the seed, i and n alone. So an account that says it
+ * has handled n orders has counters that can be worked out, and the log needs one number: the last
+ * that was acknowledged. A recovered account must not be behind that; with async steps it may be,
+ * by what was acknowledged within the last window, and then everything of its shard that was
+ * acknowledged later must be lost with it. Orders move tokens between accounts, through events
+ * between durable tasks, clerks that are created and end, questions, deferral and timers; tokens
+ * are neither made nor lost, so when nothing is under way any more the balances add up to what the
+ * accounts began with.
  *
- * Async steps that other shards have seen can be taken back by a crash, and are then made again: with
- * several shards tokens may be doubled (never lost). What was doubled is told, and is the base of the
- * next run.
+ * Async steps that other shards have seen can be taken back by a crash, and are then made again:
+ * with several shards tokens may be doubled (never lost). What was doubled is told, and is the base
+ * of the next run.
  */
 #ifndef PAWL_TOOLS_STRESS_DURABLE_H
 #define PAWL_TOOLS_STRESS_DURABLE_H
@@ -211,8 +212,8 @@ struct bank_result {
 #define GUESTS_NOTES 3u
 
 /*
- * How much older than the window the oldest lost acknowledgement of an async step may be: the disk's and
- * the scheduler's time comes on top of the window.
+ * How much older than the window the oldest lost acknowledgement of an async step may be: the
+ * disk's and the scheduler's time comes on top of the window.
  */
 #define BANK_WINDOW_SLACK_NS (1000 * MILLISECOND)
 
@@ -220,7 +221,10 @@ static inline bool bank_is_sync(const struct bank *bank)
 {
     return bank->head.durability == PAWL_DURABILITY_SYNC;
 }
-/* Whether to plant this fault: once, or again and again for a few, where the next order would mend it. */
+/*
+ * Whether to plant this fault: once, or again and again for a few, where the next order would mend
+ * it.
+ */
 static inline bool bank_wants(struct bank *bank, enum plant plant)
 {
     return bank->s->options.plant == plant && swap_acq_rel(&bank->planted, 1) == 0;
@@ -234,7 +238,9 @@ static inline uint64_t bank_settle_ns(const struct bank *bank)
     return stress_settle_ns(bank->s);
 }
 
-/* bank_log - appends to the log. Any thread. False after a failure, which was told: the run ends. */
+/*
+ * bank_log - appends to the log. Any thread. False after a failure, which was told: the run ends.
+ */
 bool bank_log(struct bank *bank, struct ack_record *records, size_t count);
 
 /* Calls seen for each task of the bank; view->context holds all of its context. */
@@ -249,8 +255,8 @@ int bank_run(struct stress *s);
 /* --- stress_durable_check.c --- */
 
 /*
- * bank_check_recovered - what the store holds against the log; fills in the accounts and guests. Before
- * the first turn. 0, or -errno; what is wrong is a finding.
+ * bank_check_recovered - what the store holds against the log; fills in the accounts and guests.
+ * Before the first turn. 0, or -errno; what is wrong is a finding.
  */
 int bank_check_recovered(struct bank *bank, struct ack_log *log, struct bank_result *result);
 
@@ -261,7 +267,8 @@ void bank_check_log(struct bank *bank);
 
 /*
  * bank_settle - waits until nothing is under way, then compares totals; leaves the runtime drained.
- * recovered: doubled tokens are booked, where that may be. False: it does not come to rest, which was told.
+ * recovered: doubled tokens are booked, where that may be. False: it does not come to rest, which
+ * was told.
  */
 bool bank_settle(struct bank *bank, bool recovered, struct bank_result *result);
 /* bank_look - one walk while everything runs: each task in itself must be right. */

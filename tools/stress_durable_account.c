@@ -1,9 +1,9 @@
 /*
- * stress_durable_account.c - the account of `pawl stress --durable`: it takes orders by number, and each of
- * them does what the seed, the account and the number decide.
+ * stress_durable_account.c - the account of `pawl stress --durable`: it takes orders by number, and
+ * each of them does what the seed, the account and the number decide.
  *
- * Handlers may run more than once for one step (a step that is given up for want of room is made again), so
- * they count in the context alone.
+ * Handlers may run more than once for one step (a step that is given up for want of room is made
+ * again), so they count in the context alone.
  */
 #include <errno.h>
 #include <pawl/step.h>

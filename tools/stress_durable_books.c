@@ -1,6 +1,6 @@
 /*
- * stress_durable_books.c - the totals of `pawl stress --durable`: what must add up once nothing is under way,
- * and the log begun anew from it.
+ * stress_durable_books.c - the totals of `pawl stress --durable`: what must add up once nothing is
+ * under way, and the log begun anew from it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +9,10 @@
 
 #include "stress_durable.h"
 
-/* Orders worked out again in one comparison, more or less; beyond, those of randomly chosen accounts. */
+/*
+ * Orders worked out again in one comparison, more or less; beyond, those of randomly chosen
+ * accounts.
+ */
 #define MODEL_MAX UINT64_C(20000000)
 
 struct books {
@@ -135,8 +138,8 @@ static uint64_t share_of(const struct books *books)
 /* --- the end of what is under way --- */
 
 /*
- * Nothing waits, and nothing is under way: then the runtime stands still. Events that are handled by a drain
- * may close accounts again, so it may take several.
+ * Nothing waits, and nothing is under way: then the runtime stands still. Events that are handled
+ * by a drain may close accounts again, so it may take several.
  */
 static bool come_to_rest(struct bank *bank, struct books *books)
 {
@@ -185,7 +188,10 @@ static void compare_tokens(struct bank *bank, const struct books *books, bool re
                 (unsigned long long)books->tokens);
 }
 
-/* Orders that were deferred when the process ended have been handled since: tellers go on behind them. */
+/*
+ * Orders that were deferred when the process ended have been handled since: tellers go on behind
+ * them.
+ */
 static void go_on_behind(struct bank *bank, const struct pawl_view *view, void *user)
 {
     const struct account *account = view->context;

@@ -1,8 +1,10 @@
 /*
- * stress_durable_check.c - the recovered store against the acknowledgement log (stress_durable.h says how).
+ * stress_durable_check.c - the recovered store against the acknowledgement log (stress_durable.h
+ * says how).
  *
- * Each account and guest has two lines in the log's table: what is told (the last acknowledgement), and
- * what is firm: told so long ago that no window excuses its loss. With sync steps they are the same.
+ * Each account and guest has two lines in the log's table: what is told (the last acknowledgement),
+ * and what is firm: told so long ago that no window excuses its loss. With sync steps they are the
+ * same.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -108,7 +110,9 @@ static void read_log(struct check *check, struct ack_log *log)
 {
     struct ack_record record;
     size_t at = 0;
-    /* A run that has recovered the store once, and was killed as well, has written at a later time. */
+    /*
+     * A run that has recovered the store once, and was killed as well, has written at a later time.
+     */
     while (ack_next(log, &at, &record) && record.kind != ACK_RETRY)
         if (record.firm == 0 && record.time_ns > check->end_ns)
             check->end_ns = record.time_ns;
@@ -204,7 +208,10 @@ static void compare_account(struct check *check, uint32_t index)
         lost(check, "urgent order", told->firm_urgent, now->urgent, index);
 }
 
-/* What must be there by this record. If nothing came after it, exactly that; else it or what came later. */
+/*
+ * What must be there by this record. If nothing came after it, exactly that; else it or what came
+ * later.
+ */
 static bool guest_keeps(const struct ack_record *r, bool is_last, uint32_t found)
 {
     switch (r->kind) {
@@ -243,8 +250,9 @@ static void compare_guest(struct check *check, uint32_t index)
 }
 
 /*
- * Async steps: what was acknowledged and is lost, and that it is the end of its shard. Completions of one
- * shard come in the order of its steps, so those of one teller and shard are lost from one on, or none is.
+ * Async steps: what was acknowledged and is lost, and that it is the end of its shard. Completions
+ * of one shard come in the order of its steps, so those of one teller and shard are lost from one
+ * on, or none is.
  */
 static void compare_ends(struct check *check, struct ack_log *log)
 {

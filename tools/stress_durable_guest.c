@@ -1,7 +1,7 @@
 /*
- * stress_durable_guest.c - guests: tasks with a key that a teller creates, sends notes and ends, again and
- * again. What it is going to do stands in the log before it is posted, so that after a crash the log says
- * exactly whether the guest must be there, must not, or may.
+ * stress_durable_guest.c - guests: tasks with a key that a teller creates, sends notes and ends,
+ * again and again. What it is going to do stands in the log before it is posted, so that after a
+ * crash the log says exactly whether the guest must be there, must not, or may.
  */
 #include <errno.h>
 

@@ -2,7 +2,8 @@
  * stress_durable_machine.c - the machines of `pawl stress --durable`.
  *
  * account  takes numbered orders (stress_durable_account.c)
- * clerk    created by an account from inside a step; gives its token back when its timer fires, and ends
+ * clerk    created by an account from inside a step; gives its token back when its timer fires, and
+ *          ends
  * guest    a keyed task that tellers create and end
  * witness  memory-only: what reaches it must be safe on disk already, so it logs that at once
  */
@@ -142,7 +143,10 @@ void bank_undelivered(void *user, const struct pawl_event *event, int reason)
         dropped(bank, event);
         return;
     }
-    /* A witness of before the crash: what it should have seen is not sent again, but may be under way. */
+    /*
+     * A witness of before the crash: what it should have seen is not sent again, but may be under
+     * way.
+     */
     if (event->tag == TAG_SHOW && reason == -ESTALE)
         return;
     stress_find(bank->s, FINDING_LOST, "%s for task %#llx (code %u) was not handled: %s",

@@ -1,6 +1,6 @@
 /*
- * stress_durable_machine.h - what the handlers of `pawl stress --durable` share: stress_durable_account.c and
- * stress_durable_machine.c.
+ * stress_durable_machine.h - what the handlers of `pawl stress --durable` share:
+ * stress_durable_account.c and stress_durable_machine.c.
  */
 #ifndef PAWL_TOOLS_STRESS_DURABLE_MACHINE_H
 #define PAWL_TOOLS_STRESS_DURABLE_MACHINE_H

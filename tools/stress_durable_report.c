@@ -1,6 +1,6 @@
 /*
- * stress_durable_report.c - what `pawl stress --durable` says: recovery, progress, a failed journal, the
- * summary and its verdict.
+ * stress_durable_report.c - what `pawl stress --durable` says: recovery, progress, a failed
+ * journal, the summary and its verdict.
  */
 #include <stdio.h>
 #include <unistd.h>

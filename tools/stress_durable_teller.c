@@ -1,10 +1,11 @@
 /*
- * stress_durable_teller.c - tellers: threads that post orders to the accounts that are theirs (those with
- * index % tellers = number), and log each one that is acknowledged before it counts.
+ * stress_durable_teller.c - tellers: threads that post orders to the accounts that are theirs
+ * (those with index % tellers = number), and log each one that is acknowledged before it counts.
  *
- * An order that failed for want of room leaves those behind it refused, because accounts take orders by
- * number only. When none is under way any more the teller begins again behind the last that was
- * acknowledged. An order that is refused without such a reason means that one before it has vanished.
+ * An order that failed for want of room leaves those behind it refused, because accounts take
+ * orders by number only. When none is under way any more the teller begins again behind the last
+ * that was acknowledged. An order that is refused without such a reason means that one before it
+ * has vanished.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /*
- * stress_load.c - the loaded part of a run of `pawl stress`: producers and readers at work, as threads
- * or in turns, with progress lines and pauses. And the few helpers that a run needs throughout.
+ * stress_load.c - the loaded part of a run of `pawl stress`: producers and readers at work, as
+ * threads or in turns, with progress lines and pauses. And the few helpers that a run needs
+ * throughout.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * stress_machine.c - the machines of `pawl stress` that come and go: lives, which producers create by
- * key, and sparks, which porters create from inside a step. Residents are in stress_resident.c.
+ * stress_machine.c - the machines of `pawl stress` that come and go: lives, which producers create
+ * by key, and sparks, which porters create from inside a step. Residents are in stress_resident.c.
  *
  * None of these handlers can fail, so they count in the shard's side.
  */

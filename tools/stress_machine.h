@@ -4,7 +4,8 @@
  * porter   a resident whose context is a block of the shard's pool (more than 24 bytes)
  * runner   the same machine with a context inside the slot
  * life     a keyed task that is created, used and ended all the time
- * spark    a task that a porter creates from inside a step; it reports back and burns out by timeout
+ * spark    a task that a porter creates from inside a step; it reports back and burns out by
+ *          timeout
  *
  *     living ──────────────────────────────────────────────┐     chain, query, alarm, urgent, ...
  *     │  active (history) ─────────────┐   pause           │     are taken here, in every state

@@ -21,7 +21,9 @@ struct pawl_event *stage(struct producer *p)
     return event;
 }
 
-/* A resident, hot or not, that has a lane for this producer; false when there is none to be found. */
+/*
+ * A resident, hot or not, that has a lane for this producer; false when there is none to be found.
+ */
 static bool pick(struct producer *p, uint32_t *index, unsigned *lane)
 {
     unsigned producers = p->s->options.producers;
@@ -98,8 +100,10 @@ static void stage_event(struct producer *p, uint32_t index, unsigned code, uint6
     p->totals.posted++;
 }
 
-/* The planted fault, once. In a runner, because only this producer gives it work, and because there is
- * room for what it defers: nothing can hide the fault. */
+/*
+ * The planted fault, once. In a runner, because only this producer gives it work, and because there
+ * is room for what it defers: nothing can hide the fault.
+ */
 static void stage_plant(struct producer *p, uint32_t index, unsigned lane, uint32_t *sequence)
 {
     static const uint8_t ops[PLANT_COUNT] = {

@@ -2,8 +2,8 @@
  * stress_producer.h - a producer of `pawl stress`: shared by stress_producer.c (sequenced events to
  * residents), stress_life.c (tasks that come and go) and stress_completion.c.
  *
- * A producer is one thread (all of them are one thread when the host drives). It never blocks inside a
- * turn, so that threads and the host-driven mode run the same code.
+ * A producer is one thread (all of them are one thread when the host drives). It never blocks
+ * inside a turn, so that threads and the host-driven mode run the same code.
  */
 #ifndef PAWL_TOOLS_STRESS_PRODUCER_H
 #define PAWL_TOOLS_STRESS_PRODUCER_H
@@ -104,7 +104,9 @@ struct pawl_event *stage(struct producer *p);
 
 /* --- stress_life.c --- */
 
-/* lives_turn - one step of one place. May stage up to SCRIPT_MAX events. False: nothing was done. */
+/*
+ * lives_turn - one step of one place. May stage up to SCRIPT_MAX events. False: nothing was done.
+ */
 bool lives_turn(struct producer *p);
 bool lives_over(const struct producer *p);
 void lives_complete(struct producer *p, const struct pending *pending,

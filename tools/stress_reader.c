@@ -1,7 +1,7 @@
 /*
- * stress_reader.c - readers of `pawl stress`: they peek, find and walk all the while, and check that
- * each view is a state that some step committed, that a task's version never goes back, and that a
- * walk sees every resident exactly once and every other task at most once.
+ * stress_reader.c - readers of `pawl stress`: they peek, find and walk all the while, and check
+ * that each view is a state that some step committed, that a task's version never goes back, and
+ * that a walk sees every resident exactly once and every other task at most once.
  */
 #include <errno.h>
 #include <stdlib.h>

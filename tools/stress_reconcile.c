@@ -1,6 +1,6 @@
 /*
- * stress_reconcile.c - is each view of a task a state that some step committed, and do all totals add
- * up once nothing moves any more? (stress.h explains the method.)
+ * stress_reconcile.c - is each view of a task a state that some step committed, and do all totals
+ * add up once nothing moves any more? (stress.h explains the method.)
  */
 #include <stddef.h>
 #include <stdlib.h>

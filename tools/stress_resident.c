@@ -2,8 +2,8 @@
  * stress_resident.c - the residents of `pawl stress`: their handlers check every event they get
  * (stress.h says how) and attack the runtime from inside a step.
  *
- * A count in the context is part of the step and vanishes with it when the step is given up; a count
- * in a shard_side would not. So the latter is used only by handlers whose step cannot fail.
+ * A count in the context is part of the step and vanishes with it when the step is given up; a
+ * count in a shard_side would not. So the latter is used only by handlers whose step cannot fail.
  */
 #include <errno.h>
 #include <string.h>

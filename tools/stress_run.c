@@ -1,8 +1,9 @@
 /*
  * stress_run.c - a run of `pawl stress` from open to close:
  *
- *   open, create the residents -> load (producers, readers, progress, pauses) -> settle (timers fire,
- *   sparks burn out) -> drain -> reconcile -> resume, retire half of the residents -> stop -> close
+ *   open, create the residents -> load (producers, readers, progress, pauses) -> settle (timers
+ *   fire, sparks burn out) -> drain -> reconcile -> resume, retire half of the residents -> stop ->
+ *   close
  *
  * With threads each producer and reader is one. When the host drives, all of it is one thread in an
  * order that the seed decides, under a virtual clock, and a run with --events repeats exactly.

@@ -1,6 +1,6 @@
 /*
- * stress_work.c - what work makes a resident do: everything a step can ask of the runtime, and steps
- * that are given up after having asked for all of it (stress_body.h).
+ * stress_work.c - what work makes a resident do: everything a step can ask of the runtime, and
+ * steps that are given up after having asked for all of it (stress_body.h).
  */
 #include "stress_body.h"
 
@@ -72,7 +72,9 @@ static void spark_create(struct body *b, struct pawl_step *step, uint32_t detail
     pawl_step_post(step, &(struct pawl_event){.task = spark, .tag = TAG_POKE});
 }
 
-/* Spoils all that a step can spoil, leaving a context that fits its seal: the counts give it away. */
+/*
+ * Spoils all that a step can spoil, leaving a context that fits its seal: the counts give it away.
+ */
 static void spoil(struct body *b, struct pawl_step *step)
 {
     struct pawl_event poison = {.task = pawl_step_task(step), .code = EV_POISON};

@@ -44,8 +44,8 @@ __attribute__((format(printf, 2, 3))) static void complain(struct swf_reader *re
 /* ---- bytes ---- */
 
 /*
- * True: there are bytes. False: the end, or failed. A compressed file that ends too soon gives what it
- * has and then looks like one that is complete; only gzerror tells them apart.
+ * True: there are bytes. False: the end, or failed. A compressed file that ends too soon gives what
+ * it has and then looks like one that is complete; only gzerror tells them apart.
  */
 static bool fill(struct swf_reader *reader)
 {
@@ -77,9 +77,9 @@ static bool fill(struct swf_reader *reader)
 enum line { LINE_NONE, LINE_WHOLE, LINE_TOO_LONG };
 
 /*
- * Takes the next line into reader->text, without its end. Of a line that is too long the beginning is
- * there and the rest was passed over. Bytes before a failure are not a line: it is not known how they
- * would have gone on.
+ * Takes the next line into reader->text, without its end. Of a line that is too long the beginning
+ * is there and the rest was passed over. Bytes before a failure are not a line: it is not known how
+ * they would have gone on.
  */
 static enum line take_line(struct swf_reader *reader, size_t *size)
 {
@@ -134,7 +134,10 @@ static const char *skip_blanks(const char *at)
     return at;
 }
 
-/* One number of a line. The whole part stops growing above SWF_VALUE_MAX: it is only told too large. */
+/*
+ * One number of a line. The whole part stops growing above SWF_VALUE_MAX: it is only told too
+ * large.
+ */
 struct number {
     int64_t whole;
     bool too_large;

@@ -7,9 +7,9 @@
  * scheduler needs, but all of them must be numbers.
  *
  * The decision a reader would question: nothing is guessed. A line that is not exactly that is
- * malformed and says why; whether the rest goes on is the caller's choice. The numbers that are kept
- * must be whole, because a schedule is made of whole seconds and processors; the others may have
- * decimals, as average times do. Comments never are malformed, since they are for people.
+ * malformed and says why; whether the rest goes on is the caller's choice. The numbers that are
+ * kept must be whole, because a schedule is made of whole seconds and processors; the others may
+ * have decimals, as average times do. Comments never are malformed, since they are for people.
  *
  * Owner: one thread. Limits: SWF_LINE_MAX, SWF_VALUE_MAX; one buffer, whatever the size of the log.
  * Only this module uses zlib. It uses nothing else of Pawl.
@@ -55,8 +55,8 @@ enum swf_result {
 struct swf_reader;
 
 /*
- * swf_open - begin to read a file. swf_open_fd - the same for an open file, which it takes over, even
- * if it fails. Both: 0, or a negative errno. swf_close frees.
+ * swf_open - begin to read a file. swf_open_fd - the same for an open file, which it takes over,
+ * even if it fails. Both: 0, or a negative errno. swf_close frees.
  */
 int swf_open(const char *path, struct swf_reader **reader);
 int swf_open_fd(int fd, struct swf_reader **reader);

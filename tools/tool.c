@@ -4,6 +4,7 @@
 #include "tool.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <pawl/version.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -39,6 +40,38 @@ int tool_version(const char *command)
 {
     printf("%s (Pawl) %s\n", command, pawl_version());
     return TOOL_OK;
+}
+
+int tool_parse_plain(int argc, char **argv, const char *usage, bool *json, int count,
+                     const char *wanted)
+{
+    static const struct option known[] = {
+        {"json", no_argument, NULL, 'j'}, /* left out where there is no such option */
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
+    };
+    const bool has_json = json != NULL;
+    int option;
+
+    optind = 0; /* another getopt may have run before: start afresh */
+    while ((option = getopt_long(argc, argv, has_json ? "jhV" : "hV", known + !has_json, NULL)) !=
+           -1) {
+        switch (option) {
+        case 'j':
+            *json = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return TOOL_OK;
+        case 'V':
+            return tool_version(argv[0]);
+        default: /* getopt has said what is wrong */
+            fprintf(stderr, "Try '%s --help'.\n", argv[0]);
+            return TOOL_USAGE;
+        }
+    }
+    return argc - optind == count ? -1 : tool_usage(argv[0], "%s", wanted);
 }
 
 static bool scale_of(const char *suffix, uint64_t *scale)

@@ -1,8 +1,8 @@
 /*
  * tool.h - what the commands of `pawl` share: their entry points, exit codes and a few helpers.
  *
- * Each command is one file with one entry point. argv[0] is the command's full name ("pawl topo"), so
- * that getopt_long's own messages already name it; options follow from argv[1].
+ * Each command is one file with one entry point. argv[0] is the command's full name ("pawl topo"),
+ * so that getopt_long's own messages already name it; options follow from argv[1].
  */
 #ifndef PAWL_TOOLS_TOOL_H
 #define PAWL_TOOLS_TOOL_H
@@ -27,18 +27,31 @@ int cmd_import(int argc, char **argv);
 int cmd_salvage(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 
-/* tool_usage - says on stderr what is wrong and where help is; returns TOOL_USAGE. command is argv[0]. */
+/*
+ * tool_usage - says on stderr what is wrong and where help is; returns TOOL_USAGE. command is
+ * argv[0].
+ */
 int tool_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* tool_fail - says on stderr what failed; returns TOOL_FAILED. */
 int tool_fail(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * tool_parse_plain - reads the command line of a command that takes exactly count arguments and
+ * knows --help, which prints usage, --version and, where json is not NULL, --json, which sets
+ * *json. -1: go on, the arguments are the last of argv; else the command ends with this exit code,
+ * and all is said. wanted says which arguments to name.
+ */
+int tool_parse_plain(int argc, char **argv, const char *usage, bool *json, int count,
+                     const char *wanted);
+
 /* tool_version - prints "COMMAND (Pawl) VERSION" on stdout; returns TOOL_OK. */
 int tool_version(const char *command);
 
 /*
- * tool_parse_u64 - reads a whole number with an optional suffix k, M or G (10^3, 10^6, 10^9). False,
- * after saying on stderr what option wants, when text is anything else or not within min .. max.
+ * tool_parse_u64 - reads a whole number with an optional suffix k, M or G (10^3, 10^6, 10^9).
+ * False, after saying on stderr what option wants, when text is anything else or not within min ..
+ * max.
  */
 bool tool_parse_u64(const char *command, const char *option, const char *text, uint64_t min,
                     uint64_t max, uint64_t *value);

@@ -1,11 +1,11 @@
 /*
- * verify.c - `pawl verify`: looks at every file of a store and says what is whole, what is torn and what is
- * corrupt; then at the state they lead to.
+ * verify.c - `pawl verify`: looks at every file of a store and says what is whole, what is torn and
+ * what is corrupt; then at the state they lead to.
  *
- * It takes no lock and writes nothing, so it can be run at any time and on a read-only copy. Of a store in
- * use it sees a moving thing: files may come and go meanwhile, and the newest frames may be half there.
+ * It takes no lock and writes nothing, so it can be run at any time and on a read-only copy. Of a
+ * store in use it sees a moving thing: files may come and go meanwhile, and the newest frames may
+ * be half there.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <pawl/error.h>
 #include <pawl/machine.h>
@@ -86,9 +86,11 @@ static void find(struct report *report, enum severity severity, const char *form
         report->severity = severity;
 }
 
-/* ---- who has it open ----------------------------------------------------------------------------- */
+/* ---- who has it open ------------------------------------------------------------------------- */
 
-/* The lock is looked for in the kernel's list: to try it would keep an opener out for that moment. */
+/*
+ * The lock is looked for in the kernel's list: to try it would keep an opener out for that moment.
+ */
 static bool is_in_use(const char *directory)
 {
     char path[STORE_PATH_MAX], line[256];
@@ -111,7 +113,7 @@ static bool is_in_use(const char *directory)
     return found;
 }
 
-/* ---- files --------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void file_wrong(struct report *report, struct file_report *file, enum severity severity,
                        const char *what)
@@ -352,7 +354,7 @@ static int look_at_files(struct report *report)
     return 0;
 }
 
-/* ---- the state ----------------------------------------------------------------------------------- */
+/* ---- the state ------------------------------------------------------------------------------- */
 
 static int count_state(struct report *report)
 {
@@ -417,7 +419,10 @@ static bool load_older(struct store_image *image, unsigned skip)
     return any;
 }
 
-/* From each snapshot that is there, and from the journal's beginning if it is, the same state must follow. */
+/*
+ * From each snapshot that is there, and from the journal's beginning if it is, the same state must
+ * follow.
+ */
 static void look_at_state(struct report *report)
 {
     struct store_image *const image = &report->image;
@@ -454,7 +459,7 @@ static void look_at_state(struct report *report)
     }
 }
 
-/* ---- as text ------------------------------------------------------------------------------------- */
+/* ---- as text --------------------------------------------------------------------------------- */
 
 static void print_files(const struct report *report)
 {
@@ -514,7 +519,7 @@ static void print_text(const struct report *report)
     printf("\n%s: %s\n", report->image.directory, severity_names[report->severity]);
 }
 
-/* ---- as JSON ------------------------------------------------------------------------------------- */
+/* ---- as JSON --------------------------------------------------------------------------------- */
 
 static void print_json_files(const struct report *report)
 {
@@ -585,7 +590,7 @@ static void print_json(const struct report *report)
     printf("}\n");
 }
 
-/* ---- the command --------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static void say(void *user, const char *text)
 {
@@ -628,34 +633,11 @@ static int run(const char *command, const char *directory, bool json)
 
 int cmd_verify(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},
-        {NULL, 0, NULL, 0},
-    };
     bool json = false;
-    int option;
+    const int code =
+        tool_parse_plain(argc, argv, usage, &json, 1, "name one directory, the store's");
 
-    optind = 0; /* the dispatcher may have used getopt before: start afresh */
-    while ((option = getopt_long(argc, argv, "jhV", known, NULL)) != -1) {
-        switch (option) {
-        case 'j':
-            json = true;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            return TOOL_OK;
-        case 'V':
-            return tool_version(argv[0]);
-        default: /* getopt has said what is wrong */
-            fprintf(stderr, "Try '%s --help'.\n", argv[0]);
-            return UNREADABLE;
-        }
-    }
-    if (argc - optind != 1) {
-        tool_usage(argv[0], "name one directory, the store's");
-        return UNREADABLE; /* 2 would say that a store is corrupt */
-    }
-    return run(argv[0], argv[optind], json);
+    if (code >= 0)
+        return code == TOOL_USAGE ? UNREADABLE : code; /* 2 would say that a store is corrupt */
+    return run(argv[0], argv[argc - 1], json);
 }
