@@ -5,8 +5,6 @@
 #include "shard/durable.h"
 #include "task/event.h"
 
-#include "task/event.h"
-
 static struct deferral *at(const struct shard *shard, uint32_t deferral)
 {
     return slab_at(&shard->deferrals, deferral);
@@ -69,10 +67,11 @@ static void append_ring(struct shard *shard, struct slot *slot, uint32_t ring)
 }
 
 /*
- * Each round goes over all that is kept; what is deferred again keeps its place. A round that changes
- * the state puts the rest, which is younger, behind and begins anew. Every new round has consumed at
- * least one event, and steps of a recall may raise and keep at most RAISE_CHAIN_MAX new ones: so it ends.
- * (Compiling refuses machines that would go on; this is the second lock on that door.)
+ * Each round goes over all that is kept; what is deferred again keeps its place. A round that
+ * changes the state puts the rest, which is younger, behind and begins anew. Every new round has
+ * consumed at least one event, and steps of a recall may raise and keep at most RAISE_CHAIN_MAX new
+ * ones: so it ends. (Compiling refuses machines that would go on; this is the second lock on that
+ * door.)
  */
 static bool recall(struct shard *shard, uint32_t slot_index)
 {
@@ -93,7 +92,10 @@ static bool recall(struct shard *shard, uint32_t slot_index)
 
             shard->count.recalled++;
             verdict = pawl__step(shard, slot_index, &kept.event, kept.source);
-            /* Only now: for a drain that looks, an event is deferred until what it led to is under way. */
+            /*
+             * Only now: for a drain that looks, an event is deferred until what it led to is under
+             * way.
+             */
             slab_free(&shard->deferrals, oldest);
             switch (verdict) {
             case VERDICT_CHANGED:
@@ -127,18 +129,13 @@ static bool is_durable(const struct shard *shard, const struct slot *slot)
            PAWL_DURABILITY_MEMORY;
 }
 
-static bool has_failed(const struct shard *shard)
-{
-    return load_acquire(&shard->durable->journal.failed) != 0;
-}
-
 void pawl__deferral_recall(struct shard *shard, uint32_t slot_index)
 {
     shard->recalling = true;
     shard->recall_kept = 0;
     /* One entry says what is still kept; what was recalled has left entries of its own. */
     if (recall(shard, slot_index) && is_durable(shard, table_slot(&shard->table, slot_index)) &&
-        !has_failed(shard))
+        !durable_has_failed(shard->durable))
         pawl__durable_deferrals(shard, slot_index);
     shard->recalling = false;
 }
@@ -257,8 +254,8 @@ static void cancel_complete(struct shard *shard, struct slot *slot, struct pawl_
 }
 
 /*
- * What a port posted is cancelled, and told so when the journal says so too; where that cannot be, its fate is
- * unknown. What tasks have sent stays in the journal, and comes back with the task.
+ * What a port posted is cancelled, and told so when the journal says so too; where that cannot be,
+ * its fate is unknown. What tasks have sent stays in the journal, and comes back with the task.
  */
 void pawl__deferral_stop(struct shard *shard, uint32_t slot_index)
 {

@@ -25,13 +25,16 @@ void pawl__deferral_recall(struct shard *shard, uint32_t slot_index);
 /* Reports all of them to their senders and leaves none. */
 void pawl__deferral_end(struct shard *shard, struct slot *slot, struct pawl_task task, int error);
 
-/* A durable task's deferrals when the runtime stops: those that ports posted are reported, the rest stays in the journal. */
+/*
+ * A durable task's deferrals when the runtime stops: those that ports posted are reported, the rest
+ * stays in the journal.
+ */
 void pawl__deferral_stop(struct shard *shard, uint32_t slot_index);
 
 /*
- * Restoring, before the shard is turned, in a slab that need not be a shard's. add appends an event, whose
- * buffer it takes over; false: no memory. cut leaves the `kept` oldest and drops the buffers of the rest.
- * next: the one after `deferral`, oldest first, from 0 to 0.
+ * Restoring, before the shard is turned, in a slab that need not be a shard's. add appends an
+ * event, whose buffer it takes over; false: no memory. cut leaves the `kept` oldest and drops the
+ * buffers of the rest. next: the one after `deferral`, oldest first, from 0 to 0.
  */
 bool pawl__deferral_restore_add(struct slab *deferrals, struct slot *slot,
                                 const struct pawl_event *event);

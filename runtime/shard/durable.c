@@ -1,8 +1,8 @@
 /*
  * durable.c - the entries that say what a step has changed.
  *
- * Layer: shard. Owner: the shard. Everything here happens after all that may fail: pawl__durable_admit has
- * found room before the commit.
+ * Layer: shard. Owner: the shard. Everything here happens after all that may fail:
+ * pawl__durable_admit has found room before the commit.
  */
 #include "shard/durable.h"
 
@@ -16,8 +16,8 @@
 #include "task/event.h"
 
 /*
- * Room beyond which a step is refused: entries of the plain steps that still follow in its batch, and of the turn's
- * end.
+ * Room beyond which a step is refused: entries of the plain steps that still follow in its batch,
+ * and of the turn's end.
  */
 #define ROOM_KEPT ((size_t)BATCH_MAX * (sizeof(struct entry_step) + CONTEXT_MAX + 64))
 
@@ -46,6 +46,13 @@ int pawl__durable_admit(struct shard *shard, size_t bytes, bool ends)
     return wanted <= load_acquire(&journal->limit_bytes) ? 0 : -ENOSPC; /* (J2) */
 }
 
+/* The deferral after `at`, which is the oldest when `at` is the newest. */
+static const struct deferral *deferral_next(const struct shard *shard, uint32_t *at)
+{
+    *at = ((struct deferral *)slab_at(&shard->deferrals, *at))->next;
+    return slab_at(&shard->deferrals, *at);
+}
+
 /* What a task that keeps deferred events writes when its state changes. */
 static size_t deferred_bytes(const struct shard *shard, const struct slot *slot)
 {
@@ -53,15 +60,12 @@ static size_t deferred_bytes(const struct shard *shard, const struct slot *slot)
     uint32_t at = newest;
     size_t bytes = 0;
 
-    while (newest != 0) {
-        const struct deferral *kept;
-
-        at = ((struct deferral *)slab_at(&shard->deferrals, at))->next;
-        kept = slab_at(&shard->deferrals, at);
-        bytes += offsetof(struct entry_defer, event) + durable_event_bytes(&kept->event);
-        if (at == newest)
-            break;
-    }
+    if (newest == 0)
+        return 0;
+    do {
+        bytes += offsetof(struct entry_defer, event) +
+                 durable_event_bytes(&deferral_next(shard, &at)->event);
+    } while (at != newest);
     return bytes;
 }
 
@@ -213,16 +217,13 @@ static struct pawl_task stored_task(const struct shard *shard, const struct pawl
     return id_make(id_shard(event->task), 0, shard->machines[id_slot(event->task)].stored);
 }
 
-size_t pawl__durable_write_event(const struct shard *shard, uint8_t *to,
-                                 const struct pawl_event *event)
+void pawl__durable_write_event(const struct shard *shard, uint8_t *to,
+                               const struct pawl_event *event)
 {
     const bool has_buffer = (event->flags & PAWL_EVENT_BUFFER) != 0;
     const uint32_t size = has_buffer ? (uint32_t)pawl_buffer_size(event_buffer(event)) : 0;
-    const size_t bytes = sizeof(struct entry_event) + align_up(size, 8);
     struct entry_event *entry = (struct entry_event *)(void *)to;
 
-    if (to == NULL)
-        return bytes;
     *entry = (struct entry_event){
         .task = stored_task(shard, event).id,
         .code = event->code,
@@ -235,7 +236,6 @@ size_t pawl__durable_write_event(const struct shard *shard, uint8_t *to,
         memset(entry->payload + size, 0, align_up(size, 8) - size);
         memcpy(entry->payload, pawl_buffer_bytes(event_buffer(event)), size);
     }
-    return bytes;
 }
 
 static void write_defer(struct shard *shard, struct stream *stream, uint32_t slot_index,
@@ -260,13 +260,6 @@ void pawl__durable_defer(struct shard *shard, uint32_t slot_index, uint32_t defe
     if (!planted(PLANTED_DEFERRED_LOST))
         write_defer(shard, &shard->durable->journal.steps, slot_index, &kept->event, kept->count,
                     0);
-}
-
-/* The deferral after `at`, which is the oldest when `at` is the newest. */
-static const struct deferral *deferral_next(const struct shard *shard, uint32_t *at)
-{
-    *at = ((struct deferral *)slab_at(&shard->deferrals, *at))->next;
-    return slab_at(&shard->deferrals, *at);
 }
 
 static void write_deferrals(struct shard *shard, struct stream *stream, const struct slot *slot,
@@ -299,20 +292,12 @@ size_t pawl__durable_image_bytes(struct shard *shard, uint32_t slot_index)
     const struct slot *slot = table_slot(&shard->table, slot_index);
     /* relaxed: our own */
     const struct shard_machine *machine = &shard->machines[head_machine(load_relaxed(&slot->head))];
-    const uint32_t newest = slot_deferred(slot);
-    uint32_t at = newest;
     size_t bytes = sizeof(struct entry_key) + KEY_SIZE_MAX + sizeof(struct entry_step) + 8 +
-                   8u * machine->context_words;
+                   8u * machine->context_words + deferred_bytes(shard, slot);
 
     if (slot->timers != 0)
         bytes +=
             sizeof(struct entry_timers) + timers_count(shard, slot) * sizeof(struct entry_timer);
-    while (newest != 0) {
-        bytes += offsetof(struct entry_defer, event) +
-                 durable_event_bytes(&deferral_next(shard, &at)->event);
-        if (at == newest)
-            break;
-    }
     return bytes;
 }
 
@@ -340,11 +325,6 @@ size_t pawl__durable_image_aside(struct shard *shard, uint8_t *to, size_t bytes,
     pawl__durable_image(shard, &aside, slot_index);
     CHECK(aside.frame == &frame); /* all of it had room */
     return (size_t)(aside.at - to);
-}
-
-static bool has_failed(const struct durable *durable)
-{
-    return load_acquire(&durable->journal.failed) != 0; /* (J2) pairs with (J1) */
 }
 
 uint32_t pawl__durable_generation(const struct shard *shard, uint32_t slot_index,
@@ -378,7 +358,7 @@ void pawl__durable_floor(struct shard *shard, uint32_t slot_index, uint32_t gene
     const uint32_t mask = shard->table.slots.granule_mask;
     const uint32_t *floor = &shard->durable->floors[slot_index / (mask + 1)];
 
-    if (likely(generation + FLOOR_AHEAD / 2 <= *floor) || has_failed(shard->durable))
+    if (likely(generation + FLOOR_AHEAD / 2 <= *floor) || durable_has_failed(shard->durable))
         return;
     promise(shard, slot_index / (mask + 1), generation);
     /* The next granule's turn comes while this one fills up. */
@@ -397,6 +377,7 @@ void pawl__durable_promise(struct shard *shard)
     for (uint32_t granule = 0; granule <= top + 1 && granule < shard->durable->granules; granule++)
         promise(shard, granule, shard->durable->floors_begin[granule]);
 }
+
 /* Whether the target is a task of this shard that no journal knows. A stale one counts as such. */
 static bool is_memory_task(const struct shard *shard, const struct pawl_event *event)
 {
@@ -425,7 +406,7 @@ void pawl__durable_send(struct shard *shard, uint32_t slot_index, const struct p
     struct entry_send *entry;
     size_t bytes;
 
-    if (has_failed(durable)) { /* since the step was admitted: it will never be durable */
+    if (durable_has_failed(durable)) { /* since the step was admitted: it will never be durable */
         event_drop_buffer(event);
         return;
     }

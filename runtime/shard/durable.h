@@ -1,12 +1,13 @@
 /*
- * durable.h - what stands between a durable step's commit and its effects: the entries that say what it
- * changed, the numbers of what it sent, and the effects that wait for the disk.
+ * durable.h - what stands between a durable step's commit and its effects: the entries that say
+ * what it changed, the numbers of what it sent, and the effects that wait for the disk.
  *
  * Layer: shard. Owner: the shard. shard->durable is NULL where the runtime has no store.
  *
  * One frame holds what a shard did between two points at which its sources are between two events
- * (the ends of turns). It takes effect as a whole: so for each source one number, how many of its durable events
- * have been handled, says exactly which of them are in, whatever order the batch took them in.
+ * (the ends of turns). It takes effect as a whole: so for each source one number, how many of its
+ * durable events have been handled, says exactly which of them are in, whatever order the batch
+ * took them in.
  */
 #ifndef PAWL_SHARD_DURABLE_H
 #define PAWL_SHARD_DURABLE_H
@@ -31,7 +32,8 @@ struct slot;
 enum durable_class { DURABLE_ORDINARY, DURABLE_CONTROL, DURABLE_CLASSES };
 
 /*
- * Between this shard and one shard, itself included. Numbers count durable events (PAWL_EVENT_DURABLE) from 1.
+ * Between this shard and one shard, itself included. Numbers count durable events
+ * (PAWL_EVENT_DURABLE) from 1.
  * S: the shard; all but `safe`, which the peer reads, are its own.
  */
 struct durable_link {
@@ -39,15 +41,18 @@ struct durable_link {
     uint64_t taken[DURABLE_CLASSES];     /* from the peer, handled here */
     uint64_t confirmed[DURABLE_CLASSES]; /* of those sent: the peer has durably handled them */
     uint64_t confirmed_written[DURABLE_CLASSES]; /* what the journal says of it */
-    /* Sent and not confirmed, oldest first; a buffer's reference travels along. Not for the shard itself, whose
-     * local fifos hold what it has not handled. */
+    /*
+     * Sent and not confirmed, oldest first; a buffer's reference travels along. Not for the shard
+     * itself, whose local fifos hold what it has not handled.
+     */
     struct fifo kept[DURABLE_CLASSES];
     uint64_t closing[DURABLE_CLASSES];      /* taken, at the frame closing_serial */
     uint64_t closing_serial;                /* 0: none */
     _Atomic uint64_t safe[DURABLE_CLASSES]; /* of taken: durable */
 };
 
-/* Where a shard's journal goes on; recovery finds it, a new store begins with {1, 0, 1, 1, 0}. */
+/* Where a shard's journal goes on; recovery finds it, a new store begins with 1 in lsn, file
+ * and snapshot, and 0 in the rest. */
 struct store_position {
     uint64_t lsn;           /* of the next frame */
     uint32_t previous_crc;  /* which it continues */
@@ -58,7 +63,9 @@ struct store_position {
     uint64_t base_snapshot; /* its number */
 };
 
-/* Effects held by one frame that has a sync step; they leave when it is durable. One cell of a fifo. */
+/*
+ * Effects held by one frame that had frame_sync; they leave when it is durable. One cell of a fifo.
+ */
 struct durable_mark {
     uint64_t serial;
     uint32_t events;
@@ -70,22 +77,22 @@ _Static_assert(sizeof(struct durable_mark) == sizeof(struct cell), "a cell");
 /* A snapshot as the shard sees it. */
 struct durable_walk {
     bool under_way;
-    bool asked;         /* by pawl_snapshot */
     uint32_t next;      /* slot */
     uint8_t *fixed;     /* entries of what was so when it began: links, events under way, floors */
     size_t fixed_bytes; /* of them */
     size_t fixed_at;
-    size_t fixed_capacity;
     uint64_t since_bytes; /* stream.bytes when the last snapshot began */
 };
 
 /*
  * S: the shard; A: any thread; I: set once.
  *
- * Holding. A step of a sync machine holds its effects until its frame is durable. A step of an async machine holds
- * them only while a sync step before it is not durable, and a memory-only one never. What a durable step sends to
- * a memory-only task of its own shard is an effect too, because that task tells the world at once. Held effects
- * leave in order: once one is held, so are the following ones.
+ * Holding. A step of a sync machine holds its effects until its frame is durable. So do the promise
+ * of a floor, and what the shard itself sends (an answer, a refusal): frame_sync says that a frame
+ * has one of these. A step of an async machine holds its effects only while such a frame, its own
+ * or an earlier one, is not durable, and a memory-only one never. What a durable step sends to a
+ * memory-only task of its own shard is an effect too, because that task tells the world at once.
+ * Held effects leave in order: once one is held, so are the following ones.
  */
 struct durable {
     struct journal journal;     /* S: its shard's side */
@@ -100,14 +107,15 @@ struct durable {
 
     bool all_durable;        /* I: no memory-only machine in this runtime */
     bool easy;               /* S: a batch's plain steps need no further look at room */
-    bool frame_sync;         /* S: the frame under way has a sync step */
-    bool group_sync;         /* S: the group under way has one */
+    bool frame_sync;         /* S: the frame under way makes effects wait: see above */
+    bool group_sync;         /* S: the group under way has such a frame */
     bool failed;             /* S: the host was told */
     bool stopping;           /* S: events leave no more */
     uint64_t seen;           /* S: journal.durable as this turn knows it */
     uint64_t group_ns;       /* S: shard's time when the group under way was begun */
     uint64_t window_ns;      /* I */
     uint64_t snapshot_bytes; /* I */
+    bool snapshot_grows;     /* I: as many bytes as the last one had, if that is more */
 
     struct fifo held_events;
     struct fifo
@@ -142,8 +150,9 @@ struct durable {
 /* ---- What a step has changed: durable.c ---- */
 
 /*
- * pawl__durable_admit - whether the step under way, or one that would write `bytes` of entries, can be made: 0, -EIO (the
- * journal has failed), -ENOSPC. A task that ends may use the room kept for that.
+ * pawl__durable_admit - whether the step under way, or one that would write `bytes` of entries, can
+ * be made: 0, -EIO (the journal has failed), -ENOSPC. A task that ends may use the room kept for
+ * that.
  */
 int pawl__durable_admit(struct shard *shard, size_t bytes, bool ends);
 int pawl__durable_admit_step(struct shard *shard, const struct pawl_step *step);
@@ -152,7 +161,10 @@ int pawl__durable_admit_step(struct shard *shard, const struct pawl_step *step);
 bool pawl__durable_may_defer(const struct shard *shard, const struct slot *slot,
                              const struct pawl_event *event);
 
-/* The task's state now: a step's after-image. flags: ENTRY_*; KEY goes before it with ENTRY_CREATED, ENTRY_RESERVED. */
+/*
+ * The task's state now: a step's after-image. flags: ENTRY_*; KEY goes before it with
+ * ENTRY_CREATED, ENTRY_RESERVED.
+ */
 void pawl__durable_step(struct shard *shard, uint32_t slot_index, uint16_t code, unsigned flags);
 
 /* All armed timers of the task; all that it keeps deferred; what it has just put aside. */
@@ -161,20 +173,31 @@ void pawl__durable_deferrals(struct shard *shard, uint32_t slot_index);
 void pawl__durable_defer(struct shard *shard, uint32_t slot_index, uint32_t deferral);
 
 /*
- * The generation that a slot just given out must have at least: above what was promised when this epoch began. 0: there is
- * none left.
+ * The generation that a slot just given out must have at least: above what was promised when this
+ * epoch began. 0: there is none left.
  */
 uint32_t pawl__durable_generation(const struct shard *shard, uint32_t slot_index,
                                   uint32_t generation);
 
-/* A slot is given out to a task of any machine, with this generation: after recovery new lives are above it. */
+/*
+ * A slot is given out to a task of any machine, with this generation: after recovery new lives are
+ * above it.
+ */
 void pawl__durable_floor(struct shard *shard, uint32_t slot_index, uint32_t generation);
 
-/* When a store has been opened: for the granules in use and the next, so that no id is told before. */
+/*
+ * When a store has been opened: for the granules in use and the next, so that no id is told before.
+ */
 void pawl__durable_promise(struct shard *shard);
 
-/* An event that the shard sends for a durable step (slot_index; 0: for itself). Cannot fail: chunks and the link were made sure of. */
+/*
+ * An event that the shard sends for a durable step (slot_index; 0: for itself). Cannot fail: chunks
+ * and the link were made sure of.
+ */
 void pawl__durable_send(struct shard *shard, uint32_t slot_index, const struct pawl_event *event);
+
+/* Journal after which a shard writes a snapshot, where the options leave it to the library. */
+#define DURABLE_SNAPSHOT_BYTES (UINT64_C(256) << 20)
 
 /* At most so many bytes of the room for ends are for ends that are written alone. */
 #define DURABLE_RESERVE_BLOCKS (UINT64_C(4) << 20)
@@ -206,11 +229,17 @@ int pawl__durable_init(struct shard *shard, const struct journal_options *option
                        const struct pawl_store_options *store);
 void pawl__durable_fini(struct shard *shard);
 
-/* What begins with a turn, and what ends it: marks, frame, group, pump, effects, snapshot. Returns the effects sent. */
+/*
+ * What begins with a turn, and what ends it: marks, frame, group, pump, effects, snapshot. Returns
+ * the effects sent.
+ */
 void pawl__durable_begin(struct shard *shard);
 uint32_t pawl__durable_end(struct shard *shard);
 
-/* Whether the shard may take a batch of events, from inside (other shards, itself, timers) or outside. */
+/*
+ * Whether the shard may take a batch of events, from inside (other shards, itself, timers) or
+ * outside.
+ */
 bool pawl__durable_gate(struct shard *shard, bool inside);
 
 /* Of a batch just handled, what was durable counts as taken from durable->peer. */
@@ -220,17 +249,24 @@ bool pawl__durable_has_work(struct shard *shard);
 uint64_t pawl__durable_timeout_ns(struct shard *shard);
 
 /*
- * Room for what a stop writes: 0, or -errno when there is none to be had for a while. Not inside a turn.
+ * Room for what a stop writes: 0, or -errno when there is none to be had for a while. Not inside a
+ * turn.
  */
 int pawl__durable_make_room(struct shard *shard);
 
-/* After the last turn: everything is handed over. Then, when the pump has finished: what may be told is told. */
+/*
+ * After the last turn: everything is handed over. Then, when the pump has finished: what may be
+ * told is told.
+ */
 void pawl__durable_stop(struct shard *shard);
 void pawl__durable_stopped(struct shard *shard);
 
 /* ---- Snapshots: durable_walk.c ---- */
 
-/* A bounded piece of a snapshot, if one is due or under way; at the end of a turn, its frame closed. True: there is more. */
+/*
+ * A bounded piece of a snapshot, if one is due or under way; at the end of a turn, its frame
+ * closed. True: there is more.
+ */
 bool pawl__durable_walk(struct shard *shard);
 
 /* Entries of a task as it is: into the stream, which has room for image_bytes. */
@@ -241,11 +277,17 @@ void pawl__durable_image(struct shard *shard, struct stream *stream, uint32_t sl
 size_t pawl__durable_image_aside(struct shard *shard, uint8_t *to, size_t bytes,
                                  uint32_t slot_index);
 
-/* An event as an entry has it; NULL only counts. Returns its bytes. */
-size_t pawl__durable_write_event(const struct shard *shard, uint8_t *to,
-                                 const struct pawl_event *event);
+/* An event as an entry has it: durable_event_bytes. */
+void pawl__durable_write_event(const struct shard *shard, uint8_t *to,
+                               const struct pawl_event *event);
 
 /* ---- Short ways, inline ---- */
+
+/* Nothing becomes durable any more. */
+static inline bool durable_has_failed(const struct durable *durable)
+{
+    return load_acquire(&durable->journal.failed) != 0; /* (J2) pairs with (J1) */
+}
 
 /* An event from a durable task, with what the payload takes. */
 static inline size_t durable_event_bytes(const struct pawl_event *event)
@@ -262,8 +304,8 @@ static inline size_t durable_event_bytes(const struct pawl_event *event)
 #define DURABLE_LINK_BYTES (2 * DURABLE_CLASSES * sizeof(struct entry_mark))
 
 /*
- * Room in files that is kept for the ends of all tasks. An end that is alone in its group takes a block; many share
- * blocks.
+ * Room in files that is kept for the ends of all tasks. An end that is alone in its group takes a
+ * block; many share blocks.
  */
 static inline uint64_t durable_reserve(const struct durable *durable)
 {

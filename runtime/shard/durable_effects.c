@@ -1,9 +1,9 @@
 /*
- * durable_effects.c - effects that wait for the disk: held in order, released when the frame they wait
- * for is durable.
+ * durable_effects.c - effects that wait for the disk: held in order, released when the frame they
+ * wait for is durable.
  *
- * Layer: shard. Owner: the shard. Held effects lie in two fifos, events and completions; marks say how many
- * of each belong to which frame.
+ * Layer: shard. Owner: the shard. Held effects lie in two fifos, events and completions; marks say
+ * how many of each belong to which frame.
  */
 #include <errno.h>
 #include <string.h>
@@ -77,8 +77,8 @@ static void complete_held(struct shard *shard, const struct cell *cell, int erro
 }
 
 /*
- * A held event that does not leave. What the journal has of it is sent again when the store is opened; only an event
- * for a memory-only task ends here.
+ * A held event that does not leave. What the journal has of it is sent again when the store is
+ * opened; only an event for a memory-only task ends here.
  */
 static void give_up(struct shard *shard, const struct pawl_event *event, int error)
 {

@@ -1,11 +1,11 @@
 /*
- * durable_turn.c - what a turn does for its journal: it counts what it has taken, closes the frame, hands
- * the group over when that is worth it, and releases what has become durable.
+ * durable_turn.c - what a turn does for its journal: it counts what it has taken, closes the frame,
+ * hands the group over when that is worth it, and releases what has become durable.
  *
- * Layer: shard. Owner: the shard. When a group is handed over decides both latency and throughput: at the
- * end of each turn in which a sync step was made, as long as fewer than writes_max are under way; while
- * the disk is busy with that many, what comes joins the group that waits. So one step alone is written at once,
- * and many share a write without a timer.
+ * Layer: shard. Owner: the shard. When a group is handed over decides both latency and throughput:
+ * at the end of each turn in which a sync step was made, as long as fewer than writes_max are under
+ * way; while the disk is busy with that many, what comes joins the group that waits. So one step
+ * alone is written at once, and many share a write without a timer.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,7 +37,6 @@
 #define STOP_LOOKS 5000u
 
 #define WINDOW_DEFAULT_NS UINT64_C(10000000)
-#define SNAPSHOT_DEFAULT  (UINT64_C(256) << 20)
 #define GROUP_EMPTY       UINT64_MAX
 
 /* ---- Making and unmaking ---- */
@@ -53,7 +52,9 @@ int pawl__durable_init(struct shard *shard, const struct journal_options *option
     int error;
 
     durable->window_ns = store->window_ns != 0 ? store->window_ns : WINDOW_DEFAULT_NS;
-    durable->snapshot_bytes = store->snapshot_bytes != 0 ? store->snapshot_bytes : SNAPSHOT_DEFAULT;
+    durable->snapshot_grows = store->snapshot_bytes == 0;
+    durable->snapshot_bytes =
+        durable->snapshot_grows ? DURABLE_SNAPSHOT_BYTES : store->snapshot_bytes;
     durable->on_failed = store->on_failed;
     durable->group_ns = GROUP_EMPTY;
     durable->wall_look_ns = shard->now_ns - WALL_LOOK_NS;
@@ -154,8 +155,8 @@ static void forget_confirmed(struct shard *shard, uint32_t peer, unsigned klass)
 }
 
 /*
- * Tells a peer how many of its events are durably handled: what was taken at some frame, once that frame is
- * durable; then the same again with the present frame.
+ * Tells a peer how many of its events are durably handled: what was taken at some frame, once that
+ * frame is durable; then the same again with the present frame.
  */
 static void publish_safe(struct durable *durable, struct durable_link *link)
 {
@@ -178,8 +179,8 @@ static void publish_safe(struct durable *durable, struct durable_link *link)
 }
 
 /*
- * A shard that has failed refuses what arrives, and has closed no frame that says what it had taken before: it tells
- * nobody that anything is safe.
+ * A shard that has failed refuses what arrives, and has closed no frame that says what it had taken
+ * before: it tells nobody that anything is safe.
  */
 static void tend_links(struct shard *shard)
 {
@@ -242,8 +243,10 @@ static void write_marks(struct shard *shard)
     }
 }
 
-/* The held effects of a frame that is closed now get a mark of their own, or, where there is no memory for one,
- * wait a little longer than they must: those before wait for this frame too. */
+/*
+ * The held effects of a frame that is closed now get a mark of their own, or, where there is no
+ * memory for one, wait a little longer than they must: those before wait for this frame too.
+ */
 static void close_mark(struct shard *shard, uint64_t serial)
 {
     struct durable *durable = shard->durable;
@@ -274,8 +277,8 @@ static void close_frame(struct shard *shard)
         durable->group_ns = durable->journal.steps.time_ns;
     if (durable->frame_sync)
         close_mark(shard, serial);
-    /* relaxed, all three: counters (pawl_store_status) */
-    store_release(&durable->serial, serial);
+    store_release(&durable->serial, serial); /* before (D5), which says what it covers */
+    /* relaxed, both: counters (pawl_shard_store) */
     store_relaxed(&durable->bytes, durable->journal.steps.bytes);
     store_relaxed(&durable->entries, durable->journal.steps.entries);
 }
@@ -402,9 +405,9 @@ uint32_t pawl__durable_end(struct shard *shard)
 }
 
 /*
- * While files are being prepared, steps wait rather than outrun them: the room kept for ends is not touched. On a full
- * disk what comes from outside is refused (pawl__durable_admit), unless it ends a task; what is under way inside
- * waits, because its senders have been told that it was sent.
+ * While files are being prepared, steps wait rather than outrun them: the room kept for ends is not
+ * touched. On a full disk what comes from outside is refused (pawl__durable_admit), unless it ends
+ * a task; what is under way inside waits, because its senders have been told that it was sent.
  */
 bool pawl__durable_gate(struct shard *shard, bool inside)
 {

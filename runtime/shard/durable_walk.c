@@ -1,11 +1,12 @@
 /*
- * durable_walk.c - a snapshot, the shard's part: what is so at one moment, then an image of every durable task,
- * a few at the end of each turn.
+ * durable_walk.c - a snapshot, the shard's part: what is so at one moment, then an image of every
+ * durable task, a few at the end of each turn.
  *
- * Layer: shard. Owner: the shard. At its beginning, between two frames, the links' numbers and the events under
- * way are written down in one piece (`fixed`: memory that is had for the snapshot and given back; where there is none
- * the snapshot waits). The images follow while the shard works: each shows its task at some frame between
- * beginning and end, and the journal from the beginning on brings all of them to the same point (store/entry.h).
+ * Layer: shard. Owner: the shard. At its beginning, between two frames, the links' numbers and the
+ * events under way are written down in one piece (`fixed`: memory that is had for the snapshot and
+ * given back; where there is none the snapshot waits). The images follow while the shard works:
+ * each shows its task at some frame between beginning and end, and the journal from the beginning
+ * on brings all of them to the same point (store/entry.h).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,8 +22,6 @@
 
 /* A group of images is handed over from here on. */
 #define IMAGES_FULL (GROUP_BYTES / 2)
-
-#define SNAPSHOT_DEFAULT (UINT64_C(256) << 20)
 
 /* ---- What is so when it begins ---- */
 
@@ -170,7 +169,7 @@ static bool is_due(const struct shard *shard)
         return true;
     if (every == UINT64_MAX)
         return false;
-    if (every == SNAPSHOT_DEFAULT && last > every)
+    if (durable->snapshot_grows && last > every)
         every = last;
     return durable->journal.steps.bytes - durable->walk.since_bytes >= every;
 }
@@ -230,7 +229,10 @@ static bool is_durable_task(const struct shard *shard, const struct slot *slot)
            shard->machines[head_machine(head)].machine->durability != PAWL_DURABILITY_MEMORY;
 }
 
-/* An image that no room will ever be enough for is written to memory and goes out like what is fixed. */
+/*
+ * An image that no room will ever be enough for is written to memory and goes out like what is
+ * fixed.
+ */
 static bool write_aside(struct shard *shard, uint32_t slot_index, size_t bytes)
 {
     struct durable_walk *walk = &shard->durable->walk;

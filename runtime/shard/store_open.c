@@ -13,11 +13,13 @@
 #include "shard/intake.h"
 #include "shard/restore.h"
 
-#define SEGMENT_DEFAULT   (UINT64_C(64) << 20)
-#define SEGMENT_MIN       (UINT64_C(64) << 10)
-#define SEGMENT_MAX       (UINT64_C(16) << 30)
-#define WRITES_DEFAULT    8u
-#define STORE_OPTIONS_MIN sizeof(struct pawl_store_options)
+#define SEGMENT_DEFAULT (UINT64_C(64) << 20)
+#define SEGMENT_MIN     (UINT64_C(64) << 10)
+#define SEGMENT_MAX     (UINT64_C(16) << 30)
+#define WRITES_DEFAULT  8u
+
+/* The least that can be said: where. */
+#define STORE_OPTIONS_MIN offsetof(struct pawl_store_options, window_ns)
 
 static int complain(const struct store *store, int error, const char *where, const char *what)
 {
@@ -37,13 +39,17 @@ int pawl__store_complain(const struct store *store, int error, const char *actio
 
 /* ---- Options ---- */
 
-static int check_options(struct store *store, const struct pawl_store_options *options)
+/* Those of an older host end earlier, the rest is 0. What a newer one may have set is refused. */
+static int take_options(struct store *store, const struct pawl_store_options *given)
 {
-    const uint64_t segment = options->segment_bytes;
+    const struct pawl_store_options *options = &store->options;
+    uint64_t segment;
 
-    if (options->size != sizeof(*options))
+    if (given->size < STORE_OPTIONS_MIN || given->size > sizeof(*given))
         return complain(store, -EINVAL, "pawl_store_options.size",
-                        "begin with PAWL_STORE_OPTIONS_INIT");
+                        "begin with PAWL_STORE_OPTIONS_INIT of this library or an older one");
+    memcpy(&store->options, given, given->size);
+    segment = options->segment_bytes;
     if (options->directory == NULL || options->directory[0] == '\0')
         return complain(store, -EINVAL, "pawl_store_options.directory",
                         "a store needs a directory: name one");
@@ -57,20 +63,18 @@ static int check_options(struct store *store, const struct pawl_store_options *o
         return complain(store, -EINVAL, "pawl_store_options.writes_max", "there can be at most 64");
     if (options->quota_bytes != 0 &&
         options->quota_bytes / 4 < (segment != 0 ? segment : SEGMENT_DEFAULT))
-        return complain(
-            store, -EINVAL, "pawl_store_options.quota_bytes",
-            "at least four times segment_bytes are needed: make it more, or the segments "
-            "smaller");
+        return complain(store, -EINVAL, "pawl_store_options.quota_bytes",
+                        "at least four times segment_bytes are needed: make it more, or the "
+                        "segments smaller");
     if (options->migrations_count > 0 && options->migrations == NULL)
         return complain(store, -EINVAL, "pawl_store_options.migrations",
                         "the table of migrations is missing");
     return 0;
 }
 
-static void settle_options(struct store *store, const struct pawl_store_options *options)
+static void settle_options(struct store *store)
 {
-    store->options = *options;
-    memcpy(store->directory, options->directory, strlen(options->directory) + 1);
+    memcpy(store->directory, store->options.directory, strlen(store->options.directory) + 1);
     store->options.directory = store->directory;
     if (store->options.segment_bytes == 0)
         store->options.segment_bytes = SEGMENT_DEFAULT;
@@ -118,8 +122,8 @@ static int lock(struct store *store)
 }
 
 /*
- * What an earlier process wrote may still be in the system's memory alone: it is made durable before it is
- * believed.
+ * What an earlier process wrote may still be in the system's memory alone: it is made durable
+ * before it is believed.
  */
 static int sync_all(struct store *store)
 {
@@ -147,7 +151,7 @@ static int sync_all(struct store *store)
     return error == 0 ? 0 : pawl__store_complain(store, error, "syncing what is there");
 }
 
-/* A manifest is durable before the first file is made: files without one are a damaged store, not a new one. */
+/* The manifest is durable before the first file is: files without one are a damaged store. */
 static int check_new(struct store *store)
 {
     struct store_file *files = NULL;
@@ -176,10 +180,10 @@ int pawl__store_lock(struct pawl_runtime *runtime, const struct pawl_options *op
     store->storage = options->storage != NULL ? options->storage : &pawl_storage_posix;
     store->diagnose = options->diagnose;
     store->user = options->user;
-    error = check_options(store, options->store);
+    error = take_options(store, options->store);
     if (error != 0)
         return error;
-    settle_options(store, options->store);
+    settle_options(store);
     error = lock(store);
     if (error == 0)
         error = sync_all(store);
@@ -294,7 +298,7 @@ int pawl__store_write_manifest(struct pawl_runtime *runtime)
 
 /* ---- Leftovers ---- */
 
-/* Whether a file is of no use: to anybody, or, where the set is gone on with, to the epoch that begins. */
+/* Whether a file is of no use: to anybody, or, where the set is gone on with, to the new epoch. */
 static bool is_leftover(const struct pawl_runtime *runtime, const struct store_file *file,
                         bool goes_on)
 {
@@ -425,7 +429,10 @@ int pawl__store_init_journal(struct pawl_runtime *runtime, struct shard *shard)
 
 unsigned pawl__store_io_threads(const struct pawl_options *options)
 {
-    return options->store->io_threads != 0 ? options->store->io_threads : 1;
+    const struct pawl_store_options *given = options->store;
+    const size_t end = offsetof(struct pawl_store_options, writes_max); /* of io_threads */
+
+    return given->size >= end && given->io_threads != 0 ? given->io_threads : 1;
 }
 
 static unsigned io_count(const struct pawl_runtime *runtime)

@@ -1,8 +1,10 @@
 /*
- * store_open.h - a runtime's store: opened and recovered before the first turn, closed after the last.
+ * store_open.h - a runtime's store: opened and recovered before the first turn, closed after the
+ * last.
  *
  * Layer: shard. Called by runtime.c, in this order:
- *   pawl__store_lock     before the shards are made: locks, reads the manifest, which may decide their number
+ *   pawl__store_lock     before the shards are made: locks, reads the manifest, which may decide
+ *                        their number
  *   pawl__store_recover  when they are made: recovery, a new epoch, journals
  *   pawl__store_start    I/O threads
  *   pawl__store_stop     the shards' threads have ended: all is written out, and what waits is told
@@ -51,14 +53,20 @@ unsigned pawl__store_io_threads(const struct pawl_options *options);
 
 int pawl__store_recover(struct pawl_runtime *runtime);
 int pawl__store_start(struct pawl_runtime *runtime);
-/* Host-driven: waits a moment for a write that is under way. False: there is none, or nobody could wait. */
+/*
+ * Host-driven: waits a moment for a write that is under way. False: there is none, or nobody could
+ * wait.
+ */
 bool pawl__store_wait(struct pawl_runtime *runtime);
 
 void pawl__store_unstart(struct pawl_runtime *runtime); /* other threads could not be started */
 void pawl__store_stop(struct pawl_runtime *runtime);
 void pawl__store_close(struct pawl_runtime *runtime);
 
-/* An error of the storage as a diagnostic: what was tried, and what the error means. Returns the error. */
+/*
+ * An error of the storage as a diagnostic: what was tried, and what the error means. Returns the
+ * error.
+ */
 int pawl__store_complain(const struct store *store, int error, const char *action);
 
 /* Steps of recovery; 0 or -errno with a diagnostic. */
@@ -70,7 +78,10 @@ int pawl__store_init_journal(struct pawl_runtime *runtime, struct shard *shard);
 /* store_mend.c: what recovery has read is written again where it may not be on the disk. */
 int pawl__store_mend(struct pawl_runtime *runtime);
 
-/* store_rewrite.c: what was recovered becomes a set of its own: a snapshot of every shard, then the manifest. */
+/*
+ * store_rewrite.c: what was recovered becomes a set of its own: a snapshot of every shard, then the
+ * manifest.
+ */
 int pawl__store_rewrite(struct pawl_runtime *runtime);
 
 #endif /* PAWL_SHARD_STORE_OPEN_H */

@@ -8,8 +8,8 @@
 #include "base/planted.h"
 
 /*
- * Buffers: 256 MiB of address space for groups of steps, enough for a batch in which every task writes all that it may
- * keep deferred, twice; 2 MiB for those of a snapshot.
+ * Buffers: 256 MiB of address space for groups of steps, enough for a batch in which every task
+ * writes all that it may keep deferred, twice; 2 MiB for those of a snapshot.
  */
 #define STEPS_GROUPS  1024u
 #define IMAGES_GROUPS 8u
@@ -145,29 +145,16 @@ void pawl__journal_write(struct journal *journal, void *file, const void *bytes,
         pawl__journal_done(journal, tag, error);
 }
 
-static const char *write_name(enum journal_write write)
-{
-    switch (write) {
-    case WRITE_STEPS:
-        return "writing to the journal, file";
-    case WRITE_STEPS_BLOCK:
-        return "writing a header or seal of the journal, file";
-    case WRITE_IMAGES:
-    case WRITE_IMAGES_BLOCK:
-        return "writing snapshot";
-    case WRITE_ZEROES:
-        return "preparing journal file";
-    }
-    return "?";
-}
-
 static void publish_limit(struct journal *journal)
 {
     const struct writer *writer = &journal->steps_writer;
     const uint64_t usable = writer->capacity - 2 * STORE_BLOCK;
     uint64_t limit = writer->submitted_bytes;
 
-    /* The end of a file may be left over, when a group does not fit: it counts only where no other file is there. */
+    /*
+     * The end of a file may be left over, when a group does not fit: it counts only where no other
+     * file is there.
+     */
     if (journal->spare_count == 0 && writer->stage == WRITER_OPEN &&
         writer->offset + STORE_BLOCK < writer->capacity)
         limit += writer->capacity - STORE_BLOCK - writer->offset;
@@ -231,8 +218,10 @@ static void zeroes_done(struct journal *journal, int64_t result)
     char path[STORE_PATH_MAX];
 
     journal->spare_writing = false;
-    /* A write that was cut short does not say why. Nothing depends on this file yet: it is asked again, by a call
-     * that does. */
+    /*
+     * A write that was cut short does not say why. Nothing depends on this file yet: it is asked
+     * again, by a call that does.
+     */
     if ((result >= 0 && (uint64_t)result < piece) || result == -EIO)
         result =
             storage->write(storage->user, journal->spare_file, zeroes, piece, journal->spare_bytes);
@@ -298,7 +287,10 @@ void pawl__journal_done(struct journal *journal, uint64_t tag, int64_t result)
             journal->images_error = is_short ? -EIO : (int)result;
             return;
         }
-        pawl__journal_fail(journal, is_short ? -EIO : (int)result, write_name(write), name);
+        pawl__journal_fail(journal, is_short ? -EIO : (int)result,
+                           write == WRITE_STEPS ? "writing to the journal, file"
+                                                : "writing a header or seal of the journal, file",
+                           name);
         return;
     }
     switch (write) {

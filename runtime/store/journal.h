@@ -2,26 +2,31 @@
  * journal.h - the writing side of one shard's journal and snapshots.
  *
  * Layer: store. Two sides:
- *   the shard  fills journal->steps and journal->images (store/stream.h), reads durable, limit_bytes and failed
+ *   the shard  fills journal->steps and journal->images (store/stream.h), reads durable,
+ *              limit_bytes and failed
  *   the pump   pawl__journal_pump: a plain function that never waits for a group, called again and
- *              again by whoever does the shard's I/O: an I/O thread, or the turn in the host-driven mode
+ *              again by whoever does the shard's I/O: an I/O thread, or the turn in the host-driven
+ *              mode
  *
- * The pump begins files, finishes and submits groups, several at once, seals full files, prepares the
- * next ones ahead, writes snapshots, reads them back, and cuts what is no longer needed.
+ * The pump begins files, finishes and submits groups, several at once, seals full files, prepares
+ * the next ones ahead, writes snapshots, reads them back, and cuts what is no longer needed.
  *
- * A frame is durable when its group and all groups before it are written: `durable`, the serial of the last such frame, grows by prefixes.
- * An error of a write or a sync is final: `failed` is set, nothing is written any more.
+ * A frame is durable when its group and all groups before it are written: `durable`, the serial of
+ * the last such frame, grows by prefixes. An error of a write or a sync is final: `failed` is set,
+ * nothing is written any more.
  *
- * Snapshots: the shard sets SNAPSHOT_BEGUN between two frames, fills `images`, then sets `images_end` and
- * SNAPSHOT_WALKED; the pump seals the file, reads it back, waits until the journal is durable up to images_end (images
- * may show steps up to there), renames, syncs the directory, cuts the journal, and sets SNAPSHOT_NONE. The snapshot's
- * base_lsn is that of the last frame that the pump had submitted when it saw BEGUN: maybe earlier than the moment at which the
- * shard set it, never later, and earlier does no harm (store/entry.h).
+ * Snapshots: the shard sets SNAPSHOT_BEGUN between two frames, fills `images`, then sets
+ * `images_end` and SNAPSHOT_WALKED; the pump seals the file, reads it back, waits until the journal
+ * is durable up to images_end (images may show steps up to there), renames, syncs the directory,
+ * cuts the journal, and sets SNAPSHOT_NONE. The snapshot's base_lsn is that of the last frame that
+ * the pump had submitted when it saw BEGUN: maybe earlier than the moment at which the shard set
+ * it, never later, and earlier does no harm (store/entry.h).
  *
  * Ordering: (J1) durable, limit_bytes, failed stored, release -> (J2) loaded by the shard, acquire.
- *           (J3) snapshot_stage stored, release, with the fields that belong to the stage -> (J4) loaded, acquire.
- *           The shard stores (J3) BEGUN before it hands over a group with a later frame (G1), and the pump looks at
- *           `handed` (G2) before it looks at the stage: groups that it submits before it has seen BEGUN hold no later frame.
+ *           (J3) snapshot_stage stored, release, with the fields that belong to the stage -> (J4)
+ *           loaded, acquire. The shard stores (J3) BEGUN before it hands over a group with a later
+ *           frame (G1), and the pump looks at `handed` (G2) before it looks at the stage: groups
+ *           that it submits before it has seen BEGUN hold no later frame.
  */
 #ifndef PAWL_STORE_JOURNAL_H
 #define PAWL_STORE_JOURNAL_H
@@ -96,7 +101,7 @@ enum snapshot_step {
     SNAPSHOT_STEP_WRITE,
     SNAPSHOT_STEP_CHECK,
     SNAPSHOT_STEP_AWAIT,
-    SNAPSHOT_STEP_DROP, /* it failed: groups are thrown away until the shard has walked to the end */
+    SNAPSHOT_STEP_DROP, /* it failed: groups are thrown away until the shard's walk has ended */
 };
 
 struct journal_options {
@@ -130,7 +135,10 @@ struct journal {
     struct writer steps_writer; /* P */
     struct writer images_writer;
 
-    /* Files that are filled with zeroes and wait: numbers spare_first .. spare_first + spare_count - 1. P. */
+    /*
+     * Files that are filled with zeroes and wait: numbers spare_first .. spare_first + spare_count
+     * - 1. P.
+     */
     uint64_t spare_first;
     uint64_t spare_count;
     void *spare_file; /* under way, number spare_first + spare_count; NULL: none */
@@ -167,13 +175,15 @@ struct journal {
 /* No file is touched. groups: buffers of the journal; -ENOMEM. */
 int pawl__journal_init(struct journal *journal, const struct journal_options *options);
 
-/* Closes files and frees memory; nothing is under way (pawl__journal_idle, or the queue was closed). */
+/*
+ * Closes files and frees memory; nothing is under way (pawl__journal_idle, or the queue was
+ * closed).
+ */
 void pawl__journal_fini(struct journal *journal);
 
 /*
- * Makes and begins the first file, and writes what was handed over, by writes that are waited for; before the journal has
- * a queue. 0 or -errno:
- * -ENOSPC where there is no room for a file.
+ * Makes and begins the first file, and writes what was handed over, by writes that are waited for;
+ * before the journal has a queue. 0 or -errno: -ENOSPC where there is no room for a file.
  */
 int pawl__journal_begin(struct journal *journal);
 
@@ -212,8 +222,8 @@ static inline bool journal_queue_has_room(const struct journal *journal)
  * writer.c: one file.
  *
  * writer_begin, writer_seal - start to write the header, the seal; the queue has room.
- * writer_submit - starts as many of the groups before number `handed` as may be under way; true if any, or if the
- *   file is full now.
+ * writer_submit - starts as many of the groups before number `handed` as may be under way; true if
+ *   any, or if the file is full now.
  * writer_done - one of its writes has ended well; true if more groups are durable than before.
  */
 int pawl__writer_init(struct writer *writer, struct stream *stream, uint16_t kind);

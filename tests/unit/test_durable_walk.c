@@ -3,6 +3,26 @@
 
 enum { TASKS = 200 };
 
+static void begin(struct store_fixture *s, const struct store_fixture_options *options)
+{
+    store_init(s, options);
+    store_open(s);
+}
+
+static void end(struct store_fixture *s)
+{
+    store_close(s);
+    store_fini(s);
+}
+
+/* The task runs fn, which sends the target something. */
+static void post_call(struct store_fixture *s, struct pawl_task task, puppet_fn *fn,
+                      struct pawl_task target)
+{
+    fixture_post(&s->f, &(struct pawl_event){
+                            .task = task, .code = P_CALL, .arg = {puppet_word(fn), target.id}});
+}
+
 static void arm_far(struct pawl_step *step, struct puppet *puppet, const struct pawl_event *event)
 {
     (void)puppet;
@@ -141,8 +161,7 @@ static void work_under_snapshot(uint64_t seed, unsigned shards)
 
     options.store.segment_bytes = 1u << 20;
     options.store.snapshot_bytes = UINT64_MAX;
-    store_init(&s, &options);
-    store_open(&s);
+    begin(&s, &options);
     for (unsigned i = 0; i < TASKS; i++)
         tasks[i] = store_create_undurable(&s, i % 5 == 0 ? M_ASYNC : M_SYNC, i % shards);
     /* One snapshot only: with a second one the journal would be cut. */
@@ -171,8 +190,7 @@ static void work_under_snapshot(uint64_t seed, unsigned shards)
     }
     check_same(&s, tasks, seed);
     store_open(&s);
-    store_close(&s);
-    store_fini(&s);
+    end(&s);
 }
 
 Test(durable_walk, a_snapshot_taken_while_steps_go_on_equals_a_full_replay)
@@ -193,8 +211,7 @@ Test(durable_walk, a_task_that_keeps_more_than_a_group_is_in_the_snapshot)
     struct store_fixture s;
     struct pawl_task task, plain;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    begin(&s, NULL);
     plain = store_create(&s, M_SYNC, 0);
     task = store_create(&s, M_SYNC, 0);
     for (unsigned i = 0; i < 15; i++) {
@@ -214,8 +231,7 @@ Test(durable_walk, a_task_that_keeps_more_than_a_group_is_in_the_snapshot)
     cr_assert_eq(store_ask(&s, task, P_MOVE, 0, 0).status, 0);
     cr_assert_eq(trace.count, 15);
     cr_assert_eq(fixture_puppet_of(&s.f, plain).count, 3);
-    store_close(&s);
-    store_fini(&s);
+    end(&s);
 }
 
 Test(durable_walk, snapshots_begin_by_themselves_after_so_much_journal)
@@ -226,8 +242,7 @@ Test(durable_walk, snapshots_begin_by_themselves_after_so_much_journal)
 
     options.store.segment_bytes = 1u << 20;
     options.store.snapshot_bytes = 256u << 10;
-    store_init(&s, &options);
-    store_open(&s);
+    begin(&s, &options);
     task = store_create(&s, M_SYNC, 0);
     while (store_status(&s, 0).journal_bytes < 240u << 10)
         store_note(&s, task, 1);
@@ -240,8 +255,7 @@ Test(durable_walk, snapshots_begin_by_themselves_after_so_much_journal)
         store_note(&s, task, 1);
     store_run(&s);
     cr_assert_eq(store_status(&s, 0).snapshots, 7);
-    store_close(&s);
-    store_fini(&s);
+    end(&s);
 }
 
 /* Events that are sent and not confirmed, or wait in the shard itself, are in the snapshot. */
@@ -251,14 +265,11 @@ Test(durable_walk, events_under_way_are_in_the_snapshot)
     struct store_fixture s;
     struct pawl_task sender, target;
 
-    store_init(&s, &options);
-    store_open(&s);
+    begin(&s, &options);
     sender = store_create(&s, M_SYNC, 0);
     target = store_create(&s, M_SYNC, 1);
     for (unsigned i = 0; i < 10; i++)
-        fixture_post(&s.f, &(struct pawl_event){.task = sender,
-                                                .code = P_CALL,
-                                                .arg = {puppet_word(store_post_note), target.id}});
+        post_call(&s, sender, store_post_note, target);
     /* Shard 1 never turns; shard 0 writes three snapshots, and so cuts the steps away. */
     for (unsigned i = 0; i < 3; i++) {
         const uint64_t before = store_status(&s, 0).snapshots;
@@ -277,8 +288,7 @@ Test(durable_walk, events_under_way_are_in_the_snapshot)
     store_run(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, sender).count, 10);
     cr_assert_eq(fixture_puppet_of(&s.f, target).count, 10);
-    store_close(&s);
-    store_fini(&s);
+    end(&s);
 }
 
 Test(durable_walk, a_pause_and_a_stop_in_a_snapshot_do_no_harm)
@@ -286,8 +296,7 @@ Test(durable_walk, a_pause_and_a_stop_in_a_snapshot_do_no_harm)
     struct store_fixture s;
     struct pawl_task tasks[TASKS];
 
-    store_init(&s, NULL);
-    store_open(&s);
+    begin(&s, NULL);
     for (unsigned i = 0; i < TASKS; i++)
         tasks[i] = store_create_undurable(&s, M_SYNC, 0);
     cr_assert(store_settle(&s));
@@ -306,6 +315,34 @@ Test(durable_walk, a_pause_and_a_stop_in_a_snapshot_do_no_harm)
     for (unsigned i = 0; i < TASKS; i++)
         cr_assert(fixture_is_alive(&s.f, tasks[i]));
     cr_assert_eq(store_snapshot(&s), 0);
-    store_close(&s);
-    store_fini(&s);
+    end(&s);
+}
+
+/* The default grows with the last snapshot; the same number, asked for, does not. */
+static bool begins_after(uint64_t asked, uint64_t journal_bytes)
+{
+    struct store_fixture_options options = {.store = PAWL_STORE_OPTIONS_INIT};
+    struct store_fixture s;
+    struct durable *durable;
+    bool begun;
+
+    options.store.segment_bytes = 1u << 20;
+    options.store.snapshot_bytes = asked;
+    begin(&s, &options);
+    durable = store_durable(&s, 0);
+    store_release(&durable->journal.snapshot_bytes, UINT64_C(1) << 30);
+    durable->walk.since_bytes = durable->journal.steps.bytes - journal_bytes;
+    fixture_turn(&s.f);
+    begun = durable->walk.under_way;
+    store_run(&s);
+    end(&s);
+    return begun;
+}
+
+Test(durable_walk, only_the_default_waits_for_as_much_as_the_last_snapshot_had)
+{
+    cr_assert(!begins_after(0, (UINT64_C(1) << 30) - 1));
+    cr_assert(begins_after(0, UINT64_C(1) << 30));
+    cr_assert(!begins_after(DURABLE_SNAPSHOT_BYTES, DURABLE_SNAPSHOT_BYTES - 1));
+    cr_assert(begins_after(DURABLE_SNAPSHOT_BYTES, DURABLE_SNAPSHOT_BYTES));
 }

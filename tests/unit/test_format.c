@@ -59,14 +59,39 @@ Test(format, a_frame_header_is_as_the_byte_map_says)
     AT(frame_header, wall_ns, 72, 8);
 }
 
-static void put(uint8_t *bytes, unsigned size, uint64_t value)
+#define STORE UINT64_C(0x1122334455667788)
+
+/* A line of the byte map with a value. */
+struct field {
+    size_t offset;
+    unsigned size;
+    uint64_t value;
+};
+
+static void put(uint8_t *bytes, const struct field *fields, size_t count)
 {
-    for (unsigned i = 0; i < size; i++)
-        bytes[i] = (uint8_t)(value >> 8 * i);
+    for (; count > 0; fields++, count--)
+        for (unsigned i = 0; i < fields->size; i++)
+            bytes[fields->offset + i] = (uint8_t)(fields->value >> 8 * i);
+}
+
+static void put_crc(uint8_t *bytes, size_t at, const uint8_t *from, size_t size)
+{
+    const struct field crc = {at, 4, pawl__crc32c_portable(0, from, size)};
+
+    put(bytes, &crc, 1);
 }
 
 Test(format, a_file_written_by_hand_from_the_byte_map_passes)
 {
+    static const struct field file_fields[] = {
+        {12, 2, 1}, {14, 2, 1}, {16, 8, STORE}, {24, 4, 2},
+        {28, 4, 3}, {32, 8, 4}, {40, 8, 5},     {48, 8, 6},
+    };
+    static const struct field frame_fields[] = {
+        {8, 2, 1},  {10, 1, 1}, {12, 4, 16}, {16, 8, 6}, {24, 8, STORE},
+        {32, 2, 3}, {34, 2, 2}, {36, 4, 4},  {48, 4, 5}, {52, 4, 4096 / 8},
+    };
     static _Alignas(8) uint8_t bytes[2 * 4096];
     uint8_t *const frame = bytes + 4096;
     const void *const whole = bytes;
@@ -74,31 +99,15 @@ Test(format, a_file_written_by_hand_from_the_byte_map_passes)
     const void *const second = frame;
 
     memcpy(bytes, "PAWLFILE", 8);
-    put(bytes + 12, 2, 1);
-    put(bytes + 14, 2, 1);
-    put(bytes + 16, 8, 0x1122334455667788);
-    put(bytes + 24, 4, 2);
-    put(bytes + 28, 4, 3);
-    put(bytes + 32, 8, 4);
-    put(bytes + 40, 8, 5);
-    put(bytes + 48, 8, 6);
-    put(bytes + 8, 4, pawl__crc32c_portable(0, bytes + 12, 4096 - 12));
-    cr_assert(pawl__file_header_check(header, NULL, 0x1122334455667788) == NULL);
+    put(bytes, file_fields, sizeof(file_fields) / sizeof(file_fields[0]));
+    put_crc(bytes, 8, bytes + 12, 4096 - 12);
+    cr_assert(pawl__file_header_check(header, NULL, STORE) == NULL);
 
     memcpy(frame, "PWLF", 4);
-    put(frame + 8, 2, 1);
-    put(frame + 10, 1, 1);
-    put(frame + 12, 4, 16);
-    put(frame + 16, 8, 6);
-    put(frame + 24, 8, 0x1122334455667788);
-    put(frame + 32, 2, 3);
-    put(frame + 34, 2, 2);
-    put(frame + 36, 4, 4);
-    put(frame + 48, 4, 5);
-    put(frame + 52, 4, 4096 / 8);
+    put(frame, frame_fields, sizeof(frame_fields) / sizeof(frame_fields[0]));
     memset(frame + 80, 7, 16);
-    put(frame + 44, 4, pawl__crc32c_portable(0, frame + 80, 16));
-    put(frame + 4, 4, pawl__crc32c_portable(0, frame + 8, 72));
+    put_crc(frame, 44, frame + 80, 16);
+    put_crc(frame, 4, frame + 8, 72);
     cr_assert(pawl__frame_check(second, header, 4096) == NULL);
     cr_assert(pawl__frame_check_payload(second, frame + 80) == NULL);
     frame[79] ^= 1;

@@ -1,3 +1,7 @@
+#include "shard/store_open.h"
+
+#include <stddef.h>
+
 #include "support/store_fixture.h"
 
 static void expect_refused(struct store_fixture *s, int expected, const char *words)
@@ -38,6 +42,43 @@ Test(store_open, wrong_options_are_refused_in_words)
     s.options.store = good;
     store_open(&s);
     store_close(&s);
+    store_fini(&s);
+}
+
+/* What lies behind the given size is not the host's: poison that none of the checks lets pass. */
+Test(store_open, options_of_an_older_host_end_earlier_and_the_rest_is_0)
+{
+    struct store_fixture s;
+
+    store_init(&s, NULL);
+    s.options.store.size = offsetof(struct pawl_store_options, writes_max);
+    memset((char *)&s.options.store + s.options.store.size, 0xff,
+           sizeof(s.options.store) - s.options.store.size);
+    cr_assert_eq(store_try_open(&s), 0, "%s", s.told);
+    cr_assert_eq(s.f.runtime->store->options.segment_bytes, 1u << 20); /* what it had counts */
+    cr_assert_eq(s.f.runtime->store->options.writes_max, 8);
+    cr_assert(s.f.runtime->store->options.on_failed == NULL);
+    cr_assert(s.f.runtime->store->options.migrations == NULL);
+    cr_assert_eq(pawl_close(s.f.runtime), 0);
+    pawl_virtual_clock_destroy(s.f.clock);
+    s.options.store.io_threads = 3;
+    cr_assert_eq(pawl__store_io_threads(&(struct pawl_options){.store = &s.options.store}), 3);
+    s.options.store.size = offsetof(struct pawl_store_options, io_threads);
+    cr_assert_eq(pawl__store_io_threads(&(struct pawl_options){.store = &s.options.store}), 1);
+    store_fini(&s);
+}
+
+Test(store_open, options_of_a_newer_host_and_cut_ones_are_refused)
+{
+    struct store_fixture s;
+
+    store_init(&s, NULL);
+    s.options.store.size = sizeof(s.options.store) + 8;
+    expect_refused(&s, -EINVAL, "PAWL_STORE_OPTIONS_INIT");
+    s.options.store.size = offsetof(struct pawl_store_options, directory);
+    expect_refused(&s, -EINVAL, "PAWL_STORE_OPTIONS_INIT");
+    s.options.store.size = 0;
+    expect_refused(&s, -EINVAL, "PAWL_STORE_OPTIONS_INIT");
     store_fini(&s);
 }
 
