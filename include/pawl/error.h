@@ -35,8 +35,8 @@ PAWL_API const char *pawl_strerror(int error);
 
 /*
  * What a checker found: error is a negative errno, or 0 for a warning. where names the exact place
- * ("machine 'door', transition 3 (open -> shut)"), what says what is wrong and what to do. Both live
- * only during the call.
+ * ("machine 'door', transition 3 (open -> shut)"), what says what is wrong and what to do. Both
+ * live only during the call.
  */
 struct pawl_diagnostic {
     int error;

@@ -1,9 +1,9 @@
 /*
  * export.h - how a public declaration is marked.
  *
- * The library is compiled with hidden visibility: what carries PAWL_API is the binary interface, and
- * nothing else leaves the shared object. In the static library the mark is empty, so that a host
- * which puts Pawl into a shared object of its own does not export Pawl again.
+ * The library is compiled with hidden visibility: what carries PAWL_API is the binary interface,
+ * and nothing else leaves the shared object. In the static library the mark is empty, so that a
+ * host which puts Pawl into a shared object of its own does not export Pawl again.
  */
 #ifndef PAWL_EXPORT_H
 #define PAWL_EXPORT_H

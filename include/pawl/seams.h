@@ -17,10 +17,10 @@ PAWL_BEGIN_DECLS
 /*
  * Clock: nanoseconds since any fixed point, never backwards on one thread; called from any thread.
  * `is_virtual` says that time moves only when the host moves it: such a clock needs the host-driven
- * mode, because nobody could wake a parked thread of ours. `coarse_ns` may be NULL: the same time, late
- * by 10 ms at most, for where that is enough and the price matters (ages of tasks that are looked at).
- * `wall_ns` may be NULL: nanoseconds since 1970, for what people read in a journal; nothing is decided
- * by it.
+ * mode, because nobody could wake a parked thread of ours. `coarse_ns` may be NULL: the same time,
+ * late by 10 ms at most, for where that is enough and the price matters (ages of tasks that are
+ * looked at). `wall_ns` may be NULL: nanoseconds since 1970, for what people read in a journal;
+ * nothing is decided by it.
  */
 struct pawl_clock {
     void *user;
@@ -81,33 +81,39 @@ struct pawl_threads {
 extern PAWL_API const struct pawl_threads pawl_threads_posix;
 
 /*
- * Storage: what the journal stands on. All calls return 0 (or a count) or -errno; offsets and sizes are
- * bytes. Files and directories are named by paths that the library joins with '/'. A call on a file may
- * come from any thread, one at a time for each file; the library waits in all of them but queue_write and
- * queue_reap with timeout 0.
+ * Storage: what the journal stands on. All calls return 0 (or a count) or -errno; offsets and sizes
+ * are bytes. Files and directories are named by paths that the library joins with '/'. A call on a
+ * file may come from any thread, one at a time for each file; the library waits in all of them but
+ * queue_write and queue_reap with timeout 0.
  *
- *   open        PAWL_STORAGE_CREATE makes a file that must not exist (-EEXIST); without it the file must
- *               exist (-ENOENT). PAWL_STORAGE_READ: reading only. PAWL_STORAGE_DURABLE: a write that has
- *               completed is on stable storage, as if synced (O_DIRECT and O_DSYNC where that is offered);
- *               bytes, size and offset are then multiples of PAWL_STORAGE_BLOCK.
+ *   open        PAWL_STORAGE_CREATE makes a file that must not exist (-EEXIST); without it the file
+ *               must exist (-ENOENT). PAWL_STORAGE_READ: reading only. PAWL_STORAGE_DURABLE: a
+ *               write that has completed is on stable storage, as if synced (O_DIRECT and O_DSYNC
+ *               where that is offered); bytes, size and offset are then multiples of
+ *               PAWL_STORAGE_BLOCK.
  *   read        may return less only at the end of the file.
  *   write       all of it or an error; not durable before sync unless PAWL_STORAGE_DURABLE.
- *   sync        what was written before is durable when it returns 0. After an error nobody knows; the
- *               library never tries it again.
- *   rename      replaces `to` atomically; it, creation and removal are durable after sync_directory.
- *   lock        keeps every other opener of the directory out, in this process and in others: -EBUSY.
- *   list        calls fn for each name in the directory, in any order; a return other than 0 ends it.
+ *   sync        what was written before is durable when it returns 0. After an error nobody knows;
+ *               the library never tries it again.
+ *   rename      replaces `to` atomically; it, creation and removal are durable after
+ *               sync_directory.
+ *   lock        keeps every other opener of the directory out, in this process and in others:
+ *               -EBUSY.
+ *   list        calls fn for each name in the directory, in any order; a return other than 0 ends
+ *               it.
  *
  * The queue carries writes that nobody waits for. Each queue is used by one thread at a time.
- *   queue_open  depth: writes under way at once, 1 to 256. wake_fd: a descriptor that makes a reap that
- *               waits return when it becomes readable; -1: none.
- *   queue_write starts a write to a file opened with PAWL_STORAGE_DURABLE; bytes must stay as they are until
- *               it is reaped. -EAGAIN: depth writes are under way. Any other error is that write's end.
- *   queue_reap  takes results, in the order in which writes end; waits up to timeout_ns (UINT64_MAX: for
- *               ever) until there is one. Returns how many. result: bytes written, or -errno; less than
- *               size counts as -EIO.
- *   queue_fd    a descriptor that polls readable while there is something to reap; -ENOTSUP where writes
- *               have always ended when queue_write returns, or where nobody can wait (a simulation).
+ *   queue_open  depth: writes under way at once, 1 to 256. wake_fd: a descriptor that makes a reap
+ *               that waits return when it becomes readable; -1: none.
+ *   queue_write starts a write to a file opened with PAWL_STORAGE_DURABLE; bytes must stay as they
+ *               are until it is reaped. -EAGAIN: depth writes are under way. Any other error is
+ *               that write's end.
+ *   queue_reap  takes results, in the order in which writes end; waits up to timeout_ns
+ *               (UINT64_MAX: for ever) until there is one. Returns how many. result: bytes written,
+ *               or -errno; less than size counts as -EIO.
+ *   queue_fd    a descriptor that polls readable while there is something to reap; -ENOTSUP where
+ *               writes have always ended when queue_write returns, or where nobody can wait (a
+ *               simulation).
  */
 #define PAWL_STORAGE_BLOCK 4096u
 
@@ -148,8 +154,10 @@ struct pawl_storage {
     int (*queue_fd)(void *user, void *queue);
 };
 
-/* Files of the system: io_uring where the system has it, otherwise writes that queue_write waits for. (Under RLIMIT_FSIZE a
- * host ignores SIGXFSZ; the write then fails.) */
+/*
+ * Files of the system: io_uring where the system has it, otherwise writes that queue_write waits
+ * for. (Under RLIMIT_FSIZE a host ignores SIGXFSZ; the write then fails.)
+ */
 extern PAWL_API const struct pawl_storage pawl_storage_posix;
 
 PAWL_END_DECLS

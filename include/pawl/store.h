@@ -3,22 +3,22 @@
  *
  * A machine's definition says how safe its steps are (pawl_machine_def.durability):
  *   memory  a step is gone with the process;
- *   async   a step is on stable storage window_ns after it at the latest; until then a crash may undo it,
- *           and with it all later steps of its shard. Its completion does not wait.
- *   sync    a step's completion, its events to other shards and to memory-only tasks leave the shard only
- *           when the step is on stable storage. Nothing that was acknowledged is lost.
- * What may wait for a sync step waits for the steps before it as well: the journal of a shard is one order.
- * Looking at a task (pawl_task_peek) or for one (pawl_task_find) shows the newest state, which may not be on
- * disk yet: only a completion says that a creation or a step is.
+ *   async   a step is on stable storage window_ns after it at the latest; until then a crash may
+ *           undo it, and with it all later steps of its shard. Its completion does not wait.
+ *   sync    a step's completion, its events to other shards and to memory-only tasks leave the
+ *           shard only when the step is on stable storage. Nothing that was acknowledged is lost.
+ * What may wait for a sync step waits for the steps before it as well: the journal of a shard is
+ * one order. Looking at a task (pawl_task_peek) or for one (pawl_task_find) shows the newest state,
+ * which may not be on disk yet: only a completion says that a creation or a step is.
  *
- * After a crash a store opens to the state after some step of each shard, no earlier than the last that
- * was acknowledged. Events between durable tasks that were sent and not yet handled are sent again, each is
- * handled exactly once. Timers have left what they had left. Events that a port had posted and that were
- * not acknowledged may or may not have been handled. Ids stay valid; memory-only tasks are gone, their ids
- * stale.
+ * After a crash a store opens to the state after some step of each shard, no earlier than the last
+ * that was acknowledged. Events between durable tasks that were sent and not yet handled are sent
+ * again, each is handled exactly once. Timers have left what they had left. Events that a port had
+ * posted and that were not acknowledged may or may not have been handled. Ids stay valid;
+ * memory-only tasks are gone, their ids stale.
  *
- * A durable task's context must hold no pointers. An event's buffer that a durable step sends, or that a
- * durable task defers, may have up to 64 KiB.
+ * A durable task's context must hold no pointers. An event's buffer that a durable step sends, or
+ * that a durable task defers, may have up to 64 KiB.
  */
 #ifndef PAWL_STORE_H
 #define PAWL_STORE_H
@@ -33,11 +33,11 @@ PAWL_BEGIN_DECLS
 struct pawl_runtime;
 
 /*
- * Storage has failed: a write or a sync of this shard's journal came back with error (-EIO, -ENOSPC ...).
- * Nothing is tried again. From now on the shard acknowledges no durable step: those that waited are
- * completed with -EIO, which means unknown; new ones are refused with -EIO; reading goes on, memory-only machines too.
- * Close the runtime, mend the storage and open the store again: what was acknowledged is there. Called
- * once a shard, on the thread that saw it; must not block.
+ * Storage has failed: a write or a sync of this shard's journal came back with error (-EIO, -ENOSPC
+ * ...). Nothing is tried again. From now on the shard acknowledges no durable step: those that
+ * waited are completed with -EIO, which means unknown; new ones are refused with -EIO; reading goes
+ * on, memory-only machines too. Close the runtime, mend the storage and open the store again: what
+ * was acknowledged is there. Called once a shard, on the thread that saw it; must not block.
  */
 typedef void pawl_store_failed_fn(void *user, unsigned shard, int error, const char *what);
 
@@ -45,10 +45,11 @@ typedef void pawl_store_failed_fn(void *user, unsigned shard, int error, const c
 typedef void pawl_store_progress_fn(void *user, unsigned shard, uint64_t bytes, uint64_t total);
 
 /*
- * A stored task of a machine whose definition has changed. old_state and old_machine_hash say what it
- * was; the function sets *state (a leaf of the new definition) and fills the new context, which comes
- * zeroed. Timers and deferred events are kept where the new definition has one of the same name; if it has
- * not, opening fails. Return 0, or -errno to refuse: the store is then left as it was. Must not call the library.
+ * A stored task of a machine whose definition has changed. old_state and old_machine_hash say what
+ * it was; the function sets *state (a leaf of the new definition) and fills the new context, which
+ * comes zeroed. Timers and deferred events are kept where the new definition has one of the same
+ * name; if it has not, opening fails. Return 0, or -errno to refuse: the store is then left as it
+ * was. Must not call the library.
  */
 struct pawl_migrating {
     struct pawl_task task;
@@ -69,7 +70,10 @@ struct pawl_migration {
     pawl_migrate_fn *migrate;
 };
 
-/* pawl_options.store. Start from PAWL_STORE_OPTIONS_INIT, which sets size; 0 and NULL mean the default said here. */
+/*
+ * pawl_options.store. Start from PAWL_STORE_OPTIONS_INIT; 0 and NULL mean the default said here.
+ * size, which it sets, lets a newer library serve an older host.
+ */
 struct pawl_store_options {
     size_t size;
     const char *directory;  /* made if missing, its parent is not; one runtime at a time */
@@ -100,11 +104,12 @@ static inline struct pawl_store_options pawl_store_options_init(void)
 #define PAWL_STORE_OPTIONS_INIT pawl_store_options_init()
 
 /*
- * pawl_sync - returns when every step made before the call is on stable storage: 0, -EIO, -ETIMEDOUT,
- *   -ENOTSUP (no store), -EBUSY (not running). In the host-driven mode it does not block: 0 or -EAGAIN (turn the shards, call
- *   again).
- * pawl_snapshot - asks every shard for a snapshot and waits for them, likewise; -ENOSPC, -EBADMSG (it could not be read
- *   back) or another error of the storage: there is none, and the journal goes on. Steps go on meanwhile.
+ * pawl_sync - returns when every step made before the call is on stable storage: 0, -EIO,
+ *   -ETIMEDOUT, -ENOTSUP (no store), -EBUSY (not running). In the host-driven mode it does not
+ *   block: 0 or -EAGAIN (turn the shards, call again).
+ * pawl_snapshot - asks every shard for a snapshot and waits for them, likewise; -ENOSPC, -EBADMSG
+ *   (it could not be read back) or another error of the storage: there is none, and the journal
+ *   goes on. Steps go on meanwhile.
  * Thread: any but a shard's.
  */
 PAWL_API int pawl_sync(struct pawl_runtime *runtime, uint64_t timeout_ns);

@@ -1,6 +1,6 @@
 /*
- * watch.h - what a running runtime can tell about itself. Any thread, at any time, without stopping a
- * shard. Counters only grow; each is exact, together they are a snapshot within one turn.
+ * watch.h - what a running runtime can tell about itself. Any thread, at any time, without stopping
+ * a shard. Counters only grow; each is exact, together they are a snapshot within one turn.
  */
 #ifndef PAWL_WATCH_H
 #define PAWL_WATCH_H

@@ -9,7 +9,8 @@
  *   *_relaxed                      only the value matters; the call says why that is enough.
  *   fence_seq_cst                  the one place that orders a store before a later load (park and
  *                                  wake, host/park.h). ThreadSanitizer does not model fences, so
- *                                  no data may depend on one: fences order flags, releases order data.
+ *                                  no data may depend on one: fences order flags, releases order
+ *                                  data.
  */
 #ifndef PAWL_BASE_ATOMIC_H
 #define PAWL_BASE_ATOMIC_H
@@ -41,9 +42,10 @@ static inline void fence_compiler(void)
 }
 
 /*
- * Asks for a line that this core will write soon and another may have: with a plain prefetch it would
- * come shared, and the store would ask a second time. A hint: any address will do. (Compilers without
- * a flag for it do not emit prefetchw, which every x86-64 processor of today knows or ignores.)
+ * Asks for a line that this core will write soon and another may have: with a plain prefetch it
+ * would come shared, and the store would ask a second time. A hint: any address will do. (Compilers
+ * without a flag for it do not emit prefetchw, which every x86-64 processor of today knows or
+ * ignores.)
  */
 static inline void prefetch_own(const void *at)
 {

@@ -28,7 +28,7 @@
 #define CONTEXT_MAX     4096u /* bytes of context in a block of the shard's pool */
 
 /* A turn. */
-#define BATCH_MAX     128u /* events stepped together: 8 KiB of slots, a sixth of a first-level cache */
+#define BATCH_MAX     128u /* events stepped together: 8 KiB of slots, a sixth of a level-1 cache */
 #define QUOTA         1024u /* events taken from one source in one turn */
 #define STEP_EMIT_MAX 256u  /* events, creations and timer changes one step may stage */
 

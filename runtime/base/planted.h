@@ -1,8 +1,8 @@
 /*
  * planted.h - switches that break one rule of durability each, so that the checkers can be checked.
  *
- * Layer: base. Only test programs define PAWL_PLANTED; elsewhere planted() is a constant and the switches are
- * gone. The name of each says which rule it breaks.
+ * Layer: base. Only test programs define PAWL_PLANTED; elsewhere planted() is a constant and the
+ * switches are gone. The name of each says which rule it breaks.
  */
 #ifndef PAWL_BASE_PLANTED_H
 #define PAWL_BASE_PLANTED_H
@@ -22,7 +22,7 @@ enum planted {
     PLANTED_CORRUPT_AS_TORN,        /* whatever is bad ends the journal quietly */
     PLANTED_SNAPSHOT_NOT_READ_BACK, /* the journal is cut without a look at the snapshot */
     PLANTED_CUT_TOO_EARLY, /* the journal is cut up to the newest snapshot, not the one before */
-    PLANTED_SNAPSHOT_NOT_AWAITED, /* a snapshot counts before the journal up to its end is durable */
+    PLANTED_SNAPSHOT_NOT_AWAITED, /* a snapshot counts before its end in the journal is durable */
     PLANTED_DUPLICATES_KEPT,      /* what the receiver has handled is sent again all the same */
     PLANTED_NOT_RESENT,           /* what was sent and not handled is not sent again */
     PLANTED_TIMERS_LOST,          /* timers are not in the journal */

@@ -110,8 +110,10 @@ void pawl__arena_close(struct arena *arena)
         arena_control(arena, "destroy");
 }
 
-/* Whole cache lines begin at one. malloc keeps to 16 bytes unless it is asked; jemalloc's sizes would
- * do, but it promises so only when asked. */
+/*
+ * Whole cache lines begin at one. malloc keeps to 16 bytes unless it is asked; jemalloc's sizes
+ * would do, but it promises so only when asked.
+ */
 static void *allocate(const struct arena *arena, size_t size)
 {
     const bool lines = size % CACHE_LINE == 0;

@@ -43,8 +43,10 @@ int pawl__arena_open(struct arena *arena, unsigned shard);
  * as it is, so that late pawl__arena_free_any calls stay right; struct arena must outlive them. */
 void pawl__arena_close(struct arena *arena);
 
-/* Memory aligned for any type, and to a cache line where the size is a multiple of one; or NULL: limit
- * reached or no memory. size at least 1. Owner. */
+/*
+ * Memory aligned for any type, and to a cache line where the size is a multiple of one; or NULL:
+ * limit reached or no memory. size at least 1. Owner.
+ */
 void *pawl__arena_alloc(struct arena *arena, size_t size);
 
 /* The size is the one asked for. NULL is ignored. Owner. */

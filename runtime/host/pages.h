@@ -26,7 +26,9 @@ enum pages_policy {
     PAGES_HUGE,  /* huge pages where the system allows them */
 };
 
-/* What one caller holds, in bytes of address space; zero it before use. NULL where nobody counts. */
+/*
+ * What one caller holds, in bytes of address space; zero it before use. NULL where nobody counts.
+ */
 struct pages_stats {
     _Atomic uint64_t reserved;
     _Atomic uint64_t reserved_peak;

@@ -5,8 +5,8 @@
  *
  * The decision to question: a producer makes no system call, no fence and no shared store while the
  * shard is awake. It only loads one word that nobody writes then. The price is paid by the sleeper,
- * who runs membarrier(2) once before it sleeps (0.3 us; the sleep itself costs 25). Where the kernel
- * has no membarrier both sides run a full fence.
+ * who runs membarrier(2) once before it sleeps (0.3 us; the sleep itself costs 25). Where the
+ * kernel has no membarrier both sides run a full fence.
  *
  *        sleeper                              producer
  *        -------                              --------
@@ -15,10 +15,11 @@
  *        look at every queue          (B)     if (word == ASLEEP)          (D)
  *        nothing there: sleep                     word = AWAKE, wake up
  *
- *   B sees C or D sees A (host/barrier.h), so no event is slept over. No data depends on the word: events
- *   travel by the queue's own release.
+ *   B sees C or D sees A (host/barrier.h), so no event is slept over. No data depends on the word:
+ *   events travel by the queue's own release.
  *
- * Progress: wake is wait-free; wait returns early or late by the scheduler's grace, callers re-check.
+ * Progress: wake is wait-free; wait returns early or late by the scheduler's grace, callers
+ * re-check.
  */
 #ifndef PAWL_HOST_PARK_H
 #define PAWL_HOST_PARK_H
@@ -50,7 +51,10 @@ struct park {
 int pawl__park_init(struct park *park, bool polled);
 void pawl__park_fini(struct park *park);
 
-/* Setup, polled: poll_fd is readable also when `fd` is; emptying that is the caller's business. 0 or -errno. */
+/*
+ * Setup, polled: poll_fd is readable also when `fd` is; emptying that is the caller's business. 0
+ * or -errno.
+ */
 int pawl__park_watch(struct park *park, int fd);
 
 /* Sleeper: announce the sleep. Then look at every queue, then park_wait or park_cancel. */

@@ -25,7 +25,10 @@ static uint64_t monotonic_now_ns(void *user)
     return read_clock_ns(CLOCK_MONOTONIC);
 }
 
-/* A tick of the kernel behind at most, an eighth of the price, and it does not hold up what is around. */
+/*
+ * A tick of the kernel behind at most, an eighth of the price, and it does not hold up what is
+ * around.
+ */
 static uint64_t monotonic_coarse_ns(void *user)
 {
     (void)user;

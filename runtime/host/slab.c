@@ -464,8 +464,8 @@ static void put_free(struct slab *slab, struct slab_granule *granule, uint32_t i
 }
 
 /*
- * What an index is, in ascending order. A fresh one below one that is not was passed over when the slab
- * was filled: it becomes a free one, which still reads as zeroes.
+ * What an index is, in ascending order. A fresh one below one that is not was passed over when the
+ * slab was filled: it becomes a free one, which still reads as zeroes.
  */
 static void granule_restore(struct slab *slab, struct slab_granule *granule, uint32_t number,
                             slab_restored_fn fn, void *user)

@@ -23,10 +23,11 @@
  * generations stretch, and only that fraction of a full slab lies idle. Where no granule is ready
  * and none can be added, the idle ones are used too.
  *
- * A granule's free objects are one list in SLAB_STRANDS strands: the nth freed is appended to strand n
- * modulo their number, and taken from there, so the order is exact. What is taken next lies cold, freed
- * long ago, and its link leads to the one after: in a single strand each taking would wait for the
- * memory, as long as that takes. With several, the next objects' addresses are known, and fetched.
+ * A granule's free objects are one list in SLAB_STRANDS strands: the nth freed is appended to
+ * strand n modulo their number, and taken from there, so the order is exact. What is taken next
+ * lies cold, freed long ago, and its link leads to the one after: in a single strand each taking
+ * would wait for the memory, as long as that takes. With several, the next objects' addresses are
+ * known, and fetched.
  *
  * The life of a granule: never used -> committed -> (no live object: idle) -> emptied, its memory
  * given back by slab_trim -> used again from fresh objects. Before it is emptied the owner's
@@ -50,9 +51,10 @@
  * Progress: slab_alloc and slab_free are bounded; slab_alloc may reserve a segment and touch fresh
  * memory; slab_trim gives back at most one granule. Readers are wait-free.
  *
- * Restoring. A slab in which nothing was ever allocated can be filled with objects whose indexes are
- * given: slab_restore_reach for each, in any order, then pawl__slab_restore_end, once, which asks what
- * every index is and makes the lists. Between the two none of the other calls but slab_at may be made.
+ * Restoring. A slab in which nothing was ever allocated can be filled with objects whose indexes
+ * are given: slab_restore_reach for each, in any order, then pawl__slab_restore_end, once, which
+ * asks what every index is and makes the lists. Between the two none of the other calls but slab_at
+ * may be made.
  */
 #ifndef PAWL_HOST_SLAB_H
 #define PAWL_HOST_SLAB_H
@@ -123,8 +125,8 @@ enum slab_restored {
 #define SLAB_RESTORE_RUN 1024u /* indexes asked for at once, at most */
 
 /*
- * Says what the indexes first .. first + count - 1 are, all of one granule: kinds[i] that of first + i,
- * enum slab_restored. *floor is the granule's and may be raised.
+ * Says what the indexes first .. first + count - 1 are, all of one granule: kinds[i] that of first
+ * + i, enum slab_restored. *floor is the granule's and may be raised.
  */
 typedef void (*slab_restored_fn)(void *user, uint32_t first, uint32_t count, uint8_t *kinds,
                                  uint32_t *floor);
@@ -201,7 +203,9 @@ static inline void slab_fini(struct slab *slab)
     pawl__slab_fini(slab);
 }
 
-/* As after slab_init, whatever it held; 0, or -ENOMEM: as after slab_fini. No reader may be inside. */
+/*
+ * As after slab_init, whatever it held; 0, or -ENOMEM: as after slab_fini. No reader may be inside.
+ */
 static inline int slab_clear(struct slab *slab)
 {
     const struct slab_options options = {.object_size = slab->object_size,

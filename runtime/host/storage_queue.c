@@ -103,8 +103,9 @@ static bool wait_readable(int first, int second, uint64_t timeout_ns)
 }
 
 /*
- * How a write has ended. One that was cut short does not say why; to go on with the rest, from the last whole block, does:
- * it ends well, or with the error (-ENOSPC, mostly). -EIO: no error and no progress.
+ * How a write has ended. One that was cut short does not say why; to go on with the rest, from the
+ * last whole block, does: it ends well, or with the error (-ENOSPC, mostly). -EIO: no error and no
+ * progress.
  */
 static int64_t result_of(int64_t got, int fd, const void *bytes, size_t size, uint64_t offset)
 {

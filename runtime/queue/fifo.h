@@ -91,9 +91,9 @@ static inline bool fifo_push(struct fifo *fifo, const void *item)
 }
 
 /*
- * fifo_claim - room at the tail, to be filled in place: the start of a contiguous run of *count cells,
- * NULL and 0 where the next push would need a chunk. Nothing of it counts before fifo_publish; no
- * other call may come between but fifo_peek and fifo_count.
+ * fifo_claim - room at the tail, to be filled in place: the start of a contiguous run of *count
+ * cells, NULL and 0 where the next push would need a chunk. Nothing of it counts before
+ * fifo_publish; no other call may come between but fifo_peek and fifo_count.
  */
 static inline struct cell *fifo_claim(const struct fifo *fifo, uint32_t *count)
 {

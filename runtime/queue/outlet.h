@@ -1,6 +1,6 @@
 /*
- * outlet.h - the producer's side of a ring for someone who writes single cells all through a turn and
- * publishes them once: completions to a port, events to another shard.
+ * outlet.h - the producer's side of a ring for someone who writes single cells all through a turn
+ * and publishes them once: completions to a port, events to another shard.
  *
  * Layer: queue. May include: base. Owner: the ring's producer.
  */

@@ -57,8 +57,9 @@ struct cell {
 _Static_assert(sizeof(struct cell) == 32, "events and completions are 32 bytes");
 
 /*
- * Who writes cells one by one asks for the line so many cells on (prefetch_own): the consumer's core
- * has it from the last time round. A store that waits for its line holds up all stores behind it.
+ * Who writes cells one by one asks for the line so many cells on (prefetch_own): the consumer's
+ * core has it from the last time round. A store that waits for its line holds up all stores behind
+ * it.
  */
 #define SPSC_AHEAD 16u
 

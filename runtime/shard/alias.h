@@ -1,13 +1,13 @@
 /*
  * alias.h - ids of tasks that have moved to another shard, and what their ids are now.
  *
- * Layer: shard. When a store is opened with another number of shards, tasks move, and a task's id names its
- * shard. The old ids live on: in hosts' tables, in other tasks' contexts. So this table turns an old id into
- * the new one, for as long as the task lives. It is looked at where an id leads nowhere, and only there: a task
- * that has not moved pays nothing.
+ * Layer: shard. When a store is opened with another number of shards, tasks move, and a task's id
+ * names its shard. The old ids live on: in hosts' tables, in other tasks' contexts. So this table
+ * turns an old id into the new one, for as long as the task lives. It is looked at where an id
+ * leads nowhere, and only there: a task that has not moved pays nothing.
  *
- * A cell with `to` 0 is no alias: it says which generations a shard's ids have had, the highest as `from`. So the
- * ids of a shard that goes and comes again are not used twice.
+ * A cell with `to` 0 is no alias: it says which generations a shard's ids have had, the highest as
+ * `from`. So the ids of a shard that goes and comes again are not used twice.
  *
  * Made once, when a store is opened, and constant afterwards: any thread reads it without a lock.
  * Snapshots hold it (store/entry.h, ENTRY_ALIAS).

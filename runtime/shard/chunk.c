@@ -2,8 +2,8 @@
  * chunk.c - the chunks of a shard's fifos, kept ready so that what a step has staged can be pushed
  * without fail when it commits.
  *
- * Layer: shard. Owner: the shard. A push needs at most one chunk, so as many chunks as staged events
- * are always enough; nearly always there are some already and nothing is allocated.
+ * Layer: shard. Owner: the shard. A push needs at most one chunk, so as many chunks as staged
+ * events are always enough; nearly always there are some already and nothing is allocated.
  */
 #include "shard/shard.h"
 

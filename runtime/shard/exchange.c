@@ -109,7 +109,10 @@ static void publish(struct shard *shard, struct link *link, struct route *route)
     route_set(route, NULL, 0);
 }
 
-/* A run of free cells of a link's ring, with the event as the first written. False: the ring is full. */
+/*
+ * A run of free cells of a link's ring, with the event as the first written. False: the ring is
+ * full.
+ */
 static bool route_claim(struct link *link, struct route *route, const struct pawl_event *event)
 {
     uint32_t room = UINT32_MAX;

@@ -2,19 +2,20 @@
  * exchange.h - events between shards.
  *
  * Layer: shard. A link is a one-way connection from one shard to another, made by the sender at its
- * first event, so only pairs that talk cost memory. It has two rings (ordinary, control) and, on the
- * sender's side, a backlog for each, for when the ring is full: an event goes to the ring only when
- * the backlog is empty, which keeps the order. The backlogs count as the sender's inflight.
+ * first event, so only pairs that talk cost memory. It has two rings (ordinary, control) and, on
+ * the sender's side, a backlog for each, for when the ring is full: an event goes to the ring only
+ * when the backlog is empty, which keeps the order. The backlogs count as the sender's inflight.
  *
  * Ordering: (L1) the sender stores the link in the receiver's inlets, release -> (L2) the receiver
  * loads it, acquire: the rings are initialised. Events: the rings' own pairs (queue/spsc.h).
  *
- * Routes. Where the next ordinary event for each shard goes stands in shard.routes, this shard's own
- * place included: a run of free cells, of a ring or of the local fifo. So an event is routed without a
- * branch on where it goes, which would be mispredicted half the time. A run of a ring is claimed at the
- * turn's first event for that shard and published at the turn's end, or when it is full; the run of
- * the local fifo is open inside a batch only, so that whoever looks at the fifo between batches sees
- * all of it. Whatever is not a plain append takes the slow way: control events, full runs, backlogs.
+ * Routes. Where the next ordinary event for each shard goes stands in shard.routes, this shard's
+ * own place included: a run of free cells, of a ring or of the local fifo. So an event is routed
+ * without a branch on where it goes, which would be mispredicted half the time. A run of a ring is
+ * claimed at the turn's first event for that shard and published at the turn's end, or when it is
+ * full; the run of the local fifo is open inside a batch only, so that whoever looks at the fifo
+ * between batches sees all of it. Whatever is not a plain append takes the slow way: control
+ * events, full runs, backlogs.
  *
  * Progress: posting is wait-free; a full ring never blocks.
  */
@@ -93,8 +94,10 @@ uint32_t pawl__exchange_take(struct shard *shard);
 /* For the look before sleep. */
 bool pawl__exchange_has_work(struct shard *shard);
 
-/* Takes out all that leads to this shard or waits in it, calling fn for each event; after the threads
- * have ended. fn may send replies to other shards. */
+/*
+ * Takes out all that leads to this shard or waits in it, calling fn for each event; after the
+ * threads have ended. fn may send replies to other shards.
+ */
 void pawl__exchange_drain(struct shard *shard,
                           void (*fn)(struct shard *shard, const struct pawl_event *event));
 

@@ -94,8 +94,10 @@ void pawl__portless_unregister(uint64_t number)
     free(gone);
 }
 
-/* Entries for runtimes that are closed go when a new one is made, so that a thread that outlives many
- * runtimes keeps few. */
+/*
+ * Entries for runtimes that are closed go when a new one is made, so that a thread that outlives
+ * many runtimes keeps few.
+ */
 static void prune(void)
 {
     struct hidden **link = &mine;

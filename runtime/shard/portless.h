@@ -4,8 +4,8 @@
  * Layer: shard. Each thread gets a port of its own for each runtime that it posts to, found again
  * through thread-local storage, so producers share nothing. When the thread ends its ports are
  * abandoned and freed once the shards have taken what is in them; when the runtime is closed first,
- * the thread's entry is left over and recognised as dead by the runtime's number, which is never used
- * again.
+ * the thread's entry is left over and recognised as dead by the runtime's number, which is never
+ * used again.
  */
 #ifndef PAWL_SHARD_PORTLESS_H
 #define PAWL_SHARD_PORTLESS_H

@@ -1,12 +1,12 @@
 /*
  * read.c - reading tasks from any thread while their shards run: peek, find, walk.
  *
- * Layer: shard. No lock and no grace period: slots are type-stable and say by their head whether what
- * was read is of one piece (task/slot.h). Only the key index needs a read section, because its arrays
- * are replaced when it grows.
+ * Layer: shard. No lock and no grace period: slots are type-stable and say by their head whether
+ * what was read is of one piece (task/slot.h). Only the key index needs a read section, because its
+ * arrays are replaced when it grows.
  *
- * Progress: lock-free; a read is repeated only when the task made a step meanwhile. A shard that loses
- * its core in the few stores of a commit makes the reader yield.
+ * Progress: lock-free; a read is repeated only when the task made a step meanwhile. A shard that
+ * loses its core in the few stores of a commit makes the reader yield.
  */
 #include <errno.h>
 #include <sched.h>
@@ -69,8 +69,8 @@ static bool read_context(const struct shard *shard, const struct slot *slot, str
 }
 
 /*
- * One attempt. Returns 0; -ESTALE: the slot has no live task (of that generation, if it is not 0); or
- * -EAGAIN: it was written meanwhile.
+ * One attempt. Returns 0; -ESTALE: the slot has no live task (of that generation, if it is not 0);
+ * or -EAGAIN: it was written meanwhile.
  */
 static int try_read(const struct pawl_runtime *runtime, const struct shard *shard,
                     const struct slot *slot, uint32_t index, uint32_t generation,

@@ -74,7 +74,10 @@ void pawl__ports_refuse(struct port_registry *registry);
 /* Shards are about to be turned for the first time. */
 void pawl__ports_set_started(struct port_registry *registry);
 
-/* For whoever closes a port: tell sleeping shards, see whether all have left, and free it (mutex held). */
+/*
+ * For whoever closes a port: tell sleeping shards, see whether all have left, and free it (mutex
+ * held).
+ */
 void pawl__ports_wake_shards(const struct port_registry *registry);
 bool pawl__port_is_left(const struct pawl_port *port);
 void pawl__port_free(struct port_registry *registry, struct pawl_port *port);

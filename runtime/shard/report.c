@@ -21,8 +21,8 @@ static void undelivered(struct shard *shard, const struct pawl_event *event, int
 }
 
 /*
- * The answer to an asking task. It takes the place of the event that it answers, so it needs no room
- * under the limit of events in flight; only memory can be missing.
+ * The answer to an asking task. It takes the place of the event that it answers, so it needs no
+ * room under the limit of events in flight; only memory can be missing.
  */
 static void reply(struct shard *shard, const struct pawl_event *event, uint64_t value, int error,
                   bool durable)
@@ -34,7 +34,10 @@ static void reply(struct shard *shard, const struct pawl_event *event, uint64_t 
         .arg = {value, (uint64_t)(int64_t)error},
     };
 
-    /* That it was asked is in no journal of this shard, and never will be: it is asked again when the store is opened. */
+    /*
+     * That it was asked is in no journal of this shard, and never will be: it is asked again when
+     * the store is opened.
+     */
     if (durable && load_acquire(&shard->durable->journal.failed) != 0)
         return;
     if (!pawl__chunks_ensure(&shard->chunks, shard->durable != NULL ? DURABLE_CHUNKS(1) : 1) ||

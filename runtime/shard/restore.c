@@ -1,9 +1,10 @@
 /*
- * restore.c - the order of recovery: read all shards, settle the time, finish the tables, send again.
+ * restore.c - the order of recovery: read all shards, settle the time, finish the tables, send
+ * again.
  *
- * Reading and finishing run on one thread a shard, pinned as the shard's own will be, so that memory is first
- * touched where it will be used; in the host-driven mode, which has no threads, one shard after the other. The
- * rest, between shards, is one thread's work.
+ * Reading and finishing run on one thread a shard, pinned as the shard's own will be, so that
+ * memory is first touched where it will be used; in the host-driven mode, which has no threads, one
+ * shard after the other. The rest, between shards, is one thread's work.
  */
 #include "shard/restore.h"
 
@@ -266,9 +267,9 @@ static int read_all(struct restore *restore)
 }
 
 /*
- * Reading a snapshot that was taken while the shard worked can hold tasks side by side, for a moment, that never
- * lived at the same time; then contexts or keys may not fit in tables that are bound to tasks_max. Tables without
- * that bound are the way out.
+ * Reading a snapshot that was taken while the shard worked can hold tasks side by side, for a
+ * moment, that never lived at the same time; then contexts or keys may not fit in tables that are
+ * bound to tasks_max. Tables without that bound are the way out.
  */
 static int read_again(struct restore *restore)
 {

@@ -1,20 +1,22 @@
 /*
  * restore.h - recovery: from the files of a store to shards that go on where they were.
  *
- * Layer: shard. Called once, by pawl_open, after the shards are made and before any of them is turned. Nothing on
- * disk is changed, whatever the result.
+ * Layer: shard. Called once, by pawl_open, after the shards are made and before any of them is
+ * turned. Nothing on disk is changed, whatever the result.
  *
- * What comes back: tasks with state, context, key, timers and deferred events; for each pair of shards how many
- * durable events were sent and taken; and what was sent and not taken is sent again, in order. Time goes on where it
- * stood still: at the latest time that any frame of any shard tells.
+ * What comes back: tasks with state, context, key, timers and deferred events; for each pair of
+ * shards how many durable events were sent and taken; and what was sent and not taken is sent
+ * again, in order. Time goes on where it stood still: at the latest time that any frame of any
+ * shard tells.
  *
- * In place. Where the number of shards is the same and no definition has changed, entries are applied in the
- * shards' own tables, one thread a shard. Otherwise each shard of the store is read into a table of its own,
- * and its tasks are then moved: to the home shard of their key, or else to the same number, modulo the shards
- * there are now. This takes twice the memory while it lasts, and makes a new set of files necessary: `rewrite`.
+ * In place. Where the number of shards is the same and no definition has changed, entries are
+ * applied in the shards' own tables, one thread a shard. Otherwise each shard of the store is read
+ * into a table of its own, and its tasks are then moved: to the home shard of their key, or else to
+ * the same number, modulo the shards there are now. This takes twice the memory while it lasts, and
+ * makes a new set of files necessary: `rewrite`.
  *
- * Ids. A task that keeps its shard keeps its id. One that moves gets another; the old one goes on to mean
- * it (shard/alias.h).
+ * Ids. A task that keeps its shard keeps its id. One that moves gets another; the old one goes on
+ * to mean it (shard/alias.h).
  */
 #ifndef PAWL_SHARD_RESTORE_H
 #define PAWL_SHARD_RESTORE_H
@@ -55,13 +57,15 @@ struct restored {
 };
 
 /*
- * pawl__restore - fills the runtime's shards, whose durable->links exist and are empty, with their fifos; and
- * runtime->aliases. runtime->key_seed is the manifest's. The shards' time (open_ns, wheel) and the runtime's open_ns,
- * from which both are counted, are set back by time_ns, modulo 2^64.
+ * pawl__restore - fills the runtime's shards, whose durable->links exist and are empty, with their
+ * fifos; and runtime->aliases. runtime->key_seed is the manifest's. The shards' time (open_ns,
+ * wheel) and the runtime's open_ns, from which both are counted, are set back by time_ns, modulo
+ * 2^64.
  *
- * Returns: 0, with *restored to be given to pawl__restored_fini; or after a diagnostic -EBADMSG (corrupt), -EINVAL (a
- * changed definition), -ENOSPC (tasks_max), -EEXIST (two tasks with one key), -ENOMEM, the storage's error. Then
- * the shards hold nothing and can be destroyed. Warnings (a damaged snapshot was passed over) go to diagnose too.
+ * Returns: 0, with *restored to be given to pawl__restored_fini; or after a diagnostic -EBADMSG
+ * (corrupt), -EINVAL (a changed definition), -ENOSPC (tasks_max), -EEXIST (two tasks with one key),
+ * -ENOMEM, the storage's error. Then the shards hold nothing and can be destroyed. Warnings (a
+ * damaged snapshot was passed over) go to diagnose too.
  */
 int pawl__restore(struct pawl_runtime *runtime, const struct restore_options *options,
                   struct restored *restored);

@@ -1,7 +1,8 @@
 /*
- * restore_image.c - applies entries. The short way is a step of a task that is known: a compare and the
- * stores of its new state. Slots are fetched some entries ahead, and blocks of contexts half as far: tasks
- * come in no order, and each would wait for memory (a million tasks: 70 ns an entry without, 13 with).
+ * restore_image.c - applies entries. The short way is a step of a task that is known: a compare and
+ * the stores of its new state. Slots are fetched some entries ahead, and blocks of contexts half as
+ * far: tasks come in no order, and each would wait for memory (a million tasks: 70 ns an entry
+ * without, 13 with).
  */
 #include "shard/restore_image.h"
 
@@ -259,7 +260,9 @@ static inline void store_step(struct image *image, struct slot *slot, const stru
     store_relaxed(&slot->head, head_make(step->version, flags, machine->number, step->state));
 }
 
-/* A life that begins, that was not known, or that takes a form which the short way does not have. */
+/*
+ * A life that begins, that was not known, or that takes a form which the short way does not have.
+ */
 static int step_slow(struct image *image, const struct entry_step *step,
                      const struct image_machine *machine)
 {

@@ -1,15 +1,17 @@
 /*
- * restore_image.h - one shard of a store while it is read: its tasks, and what it has sent and taken.
+ * restore_image.h - one shard of a store while it is read: its tasks, and what it has sent and
+ * taken.
  *
  * Layer: shard. Owner: the thread that reads this shard of the store.
  *
- * Entries are applied where they lead: straight into the table of the shard that goes on with these tasks, in
- * place; or, when the number of shards or a definition has changed, into a table of the image's own, from which
- * restore_move.c takes them. Machines have the runtime's numbers in place, the store's otherwise.
+ * Entries are applied where they lead: straight into the table of the shard that goes on with these
+ * tasks, in place; or, when the number of shards or a definition has changed, into a table of the
+ * image's own, from which restore_move.c takes them. Machines have the runtime's numbers in place,
+ * the store's otherwise.
  *
- * What is not known of a life. Entries may tell of a task whose beginning lies before the base of the snapshot and
- * that ended before the snapshot came to it: its end must follow. Of such a life only generation, machine and
- * state are kept (RESTORED_STATE without RESTORED_BORN, task/table.h).
+ * What is not known of a life. Entries may tell of a task whose beginning lies before the base of
+ * the snapshot and that ended before the snapshot came to it: its end must follow. Of such a life
+ * only generation, machine and state are kept (RESTORED_STATE without RESTORED_BORN, task/table.h).
  */
 #ifndef PAWL_SHARD_RESTORE_IMAGE_H
 #define PAWL_SHARD_RESTORE_IMAGE_H
@@ -73,8 +75,8 @@ struct image {
 };
 
 /*
- * pawl__image_init - in place, in a shard that nobody has used; or with shard NULL in a table of its own, for
- * machines' context sizes. 0 or -ENOMEM; fini in either case.
+ * pawl__image_init - in place, in a shard that nobody has used; or with shard NULL in a table of
+ * its own, for machines' context sizes. 0 or -ENOMEM; fini in either case.
  */
 int pawl__image_init(struct image *image, struct shard *shard, uint32_t number, uint32_t shards,
                      const struct image_machine *machines, uint32_t machines_count);
@@ -83,8 +85,10 @@ void pawl__image_fini(struct image *image);
 /* As after init: what was read counts for nothing. */
 int pawl__image_clear(struct image *image);
 
-/* The entries of one frame, which have passed pawl__entry_check. 0, -EBADMSG, -ENOSPC, -ENOMEM: with
- * fault.what. */
+/*
+ * The entries of one frame, which have passed pawl__entry_check. 0, -EBADMSG, -ENOSPC, -ENOMEM:
+ * with fault.what.
+ */
 int pawl__image_apply(struct image *image, const void *entries, size_t size, uint64_t time_ns);
 
 /* restore_read.c: the files of one shard, of the manifest's set, as pawl__store_list sorts them. */
@@ -99,8 +103,8 @@ struct image_source {
 };
 
 /*
- * pawl__image_read - the newest snapshot that is whole, and the journal from its base on. 0 or an error with the
- * fault: -EBADMSG, the storage's error, those of pawl__image_apply.
+ * pawl__image_read - the newest snapshot that is whole, and the journal from its base on. 0 or an
+ * error with the fault: -EBADMSG, the storage's error, those of pawl__image_apply.
  */
 int pawl__image_read(struct image *image, const struct image_source *source);
 

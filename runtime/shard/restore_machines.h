@@ -1,6 +1,6 @@
 /*
- * restore_machines.h - the machines of a store and those of the runtime: which is which, and how the tasks of a
- * changed one become tasks of the new one.
+ * restore_machines.h - the machines of a store and those of the runtime: which is which, and how
+ * the tasks of a changed one become tasks of the new one.
  *
  * Layer: shard. Constant once it is made; any thread.
  */
@@ -36,20 +36,26 @@ int pawl__restore_machines_init(struct restore_machines *machines,
 int pawl__restore_machines_refuse(const struct restore_machines *machines, struct image *image,
                                   uint32_t machine);
 
-/* An event's code, a timer's number, as the new definition has it; the same where it has not changed. -ENOENT. */
+/*
+ * An event's code, a timer's number, as the new definition has it; the same where it has not
+ * changed. -ENOENT.
+ */
 int pawl__restore_machines_event(const struct restore_machines *machines, uint32_t machine,
                                  unsigned code);
 int pawl__restore_machines_timer(const struct restore_machines *machines, uint32_t machine,
                                  unsigned timer);
 
-/* What a task's state and context are to be: context has CONTEXT_MAX bytes. 0 or -EINVAL with image->fault. */
+/*
+ * What a task's state and context are to be: context has CONTEXT_MAX bytes. 0 or -EINVAL with
+ * image->fault.
+ */
 int pawl__restore_machines_task(const struct restore_machines *machines, struct image *image,
                                 struct slot *slot, uint32_t slot_index, unsigned *state,
                                 uint64_t *context);
 
 /*
- * An event that asks for a task (shard/create.h), its slot the machine's number in the store: that number becomes the
- * runtime's. 0, -EBADMSG, -EINVAL with image->fault.
+ * An event that asks for a task (shard/create.h), its slot the machine's number in the store: that
+ * number becomes the runtime's. 0, -EBADMSG, -EINVAL with image->fault.
  */
 int pawl__restore_machines_request(const struct restore_machines *machines, struct image *image,
                                    struct pawl_event *event);

@@ -279,8 +279,9 @@ static uint32_t highest_generation(const struct image *image)
 }
 
 /*
- * A shard goes on with the floors of the one with its number; one that the store does not have begins above the
- * ids that an earlier shard of that number had. The slots of those who move in lie above all old ones.
+ * A shard goes on with the floors of the one with its number; one that the store does not have
+ * begins above the ids that an earlier shard of that number had. The slots of those who move in lie
+ * above all old ones.
  */
 static int inherit_floors(struct move *move)
 {
@@ -305,7 +306,9 @@ static int inherit_floors(struct move *move)
     return 0;
 }
 
-/* What earlier sets have said of shards' generations, and what is to be said of shards that go now. */
+/*
+ * What earlier sets have said of shards' generations, and what is to be said of shards that go now.
+ */
 static void note_generations(struct move *move)
 {
     struct aliases *aliases = &move->runtime->aliases;

@@ -1,12 +1,13 @@
 /*
- * restore_read.c - from a shard's files to its image: which snapshot, and which part of the journal.
+ * restore_read.c - from a shard's files to its image: which snapshot, and which part of the
+ * journal.
  *
- * Layer: shard. Nothing is written, and nothing is believed: the readers check each byte (store/reader.h). What is
- * checked here is what lies between files: that the journal reaches back to the snapshot's base and up to
- * it, and that no file is younger than the manifest.
+ * Layer: shard. Nothing is written, and nothing is believed: the readers check each byte
+ * (store/reader.h). What is checked here is what lies between files: that the journal reaches back
+ * to the snapshot's base and up to it, and that no file is younger than the manifest.
  *
- * A snapshot that is damaged is passed over with a warning: the one before and the journal from its base
- * on are kept for that. Without any snapshot the journal must begin at LSN 1.
+ * A snapshot that is damaged is passed over with a warning: the one before and the journal from its
+ * base on are kept for that. Without any snapshot the journal must begin at LSN 1.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -263,8 +264,8 @@ static size_t journals_count(const struct image_source *source)
 }
 
 /*
- * Opens the journal from the file that base_lsn + 1 is in, or will be in. The snapshot's base_file may be one that
- * was not begun yet: then the file before says where the journal ends.
+ * Opens the journal from the file that base_lsn + 1 is in, or will be in. The snapshot's base_file
+ * may be one that was not begun yet: then the file before says where the journal ends.
  */
 static int journal_open(struct image *image, const struct image_source *source,
                         const struct base *base, size_t count, struct journal_reader *journal)
@@ -306,7 +307,10 @@ static bool needs_journal(const struct base *base)
     return base->lsn > 0 && base->file > 0;
 }
 
-/* A snapshot of a journal that has begun: what follows its base lies in a file, be it without a frame. */
+/*
+ * A snapshot of a journal that has begun: what follows its base lies in a file, be it without a
+ * frame.
+ */
 static int journal_missing(struct image *image, const struct base *base)
 {
     snprintf(image->fault.where, sizeof(image->fault.where), "shard %u, journal", image->number);

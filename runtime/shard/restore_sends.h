@@ -1,10 +1,10 @@
 /*
- * restore_sends.h - durable events from one shard of a store to another, by number: those that may have to be
- * sent again.
+ * restore_sends.h - durable events from one shard of a store to another, by number: those that may
+ * have to be sent again.
  *
- * Layer: shard. Owner: the thread that reads the sender's shard. The entries are kept as they are, in chunks; what
- * the receiver is known to have handled is given back while the journal is read, so the memory is that of what
- * was under way at one time.
+ * Layer: shard. Owner: the thread that reads the sender's shard. The entries are kept as they are,
+ * in chunks; what the receiver is known to have handled is given back while the journal is read, so
+ * the memory is that of what was under way at one time.
  */
 #ifndef PAWL_SHARD_RESTORE_SENDS_H
 #define PAWL_SHARD_RESTORE_SENDS_H

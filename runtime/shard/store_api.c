@@ -3,8 +3,9 @@
  *
  * Layer: shard. Thread: any but a shard's.
  *
- * Ordering: (D3) sync_asked grows, release -> (D4) the shard loads it, acquire, before it closes its frame: steps before
- *           the call are in it. (D5) sync_seen stored, release -> (D6) loaded, acquire: `serial` covers them.
+ * Ordering: (D3) sync_asked grows, release -> (D4) the shard loads it, acquire, before it closes
+ *           its frame: steps before the call are in it. (D5) sync_seen stored, release -> (D6)
+ *           loaded, acquire: `serial` covers them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -52,8 +53,8 @@ static int may_ask(struct pawl_runtime *runtime)
 /* ---- pawl_sync ---- */
 
 /*
- * 0: durable as of `ticket`; -EAGAIN: not yet. *serial: 0 until the shard has seen the ticket, then the frame that is
- * waited for: later ones are not.
+ * 0: durable as of `ticket`; -EAGAIN: not yet. *serial: 0 until the shard has seen the ticket, then
+ * the frame that is waited for: later ones are not.
  */
 static int sync_look(struct shard *shard, uint32_t ticket, uint64_t *serial)
 {
@@ -139,8 +140,8 @@ static void snapshot_ask(struct pawl_runtime *runtime, uint64_t *waits)
 }
 
 /*
- * 0: every shard has ended one that was begun after the question; -EAGAIN: not yet. waits: 1 for a shard that has, so
- * that the next one it begins by itself is not waited for.
+ * 0: every shard has ended one that was begun after the question; -EAGAIN: not yet. waits: 1 for a
+ * shard that has, so that the next one it begins by itself is not waited for.
  */
 static int snapshot_look(struct pawl_runtime *runtime, uint64_t *waits)
 {
@@ -232,7 +233,7 @@ int pawl_snapshot(struct pawl_runtime *runtime, uint64_t timeout_ns)
     return result;
 }
 
-/* ---- pawl_store_status ---- */
+/* ---- pawl_shard_store ---- */
 
 int pawl_shard_store(const struct pawl_runtime *runtime, unsigned shard,
                      struct pawl_store_status *status)

@@ -1,10 +1,11 @@
 /*
  * store_mend.c - before a journal is gone on with: its end is written once more.
  *
- * Layer: shard. After a write that failed, a system's memory may show bytes that the disk does not have, and no
- * sync writes them any more (the pages count as clean). Recovery has believed what it read; so what may never have
- * reached the disk, the last JOURNAL_INFLIGHT_MAX bytes of each shard's last file, is written again, the same bytes in
- * the same place, durably. Where files are written past the system's memory (O_DIRECT) this changes nothing.
+ * Layer: shard. After a write that failed, a system's memory may show bytes that the disk does not
+ * have, and no sync writes them any more (the pages count as clean). Recovery has believed what it
+ * read; so what may never have reached the disk, the last JOURNAL_INFLIGHT_MAX bytes of each
+ * shard's last file, is written again, the same bytes in the same place, durably. Where files are
+ * written past the system's memory (O_DIRECT) this changes nothing.
  */
 #include <errno.h>
 #include <stdlib.h>

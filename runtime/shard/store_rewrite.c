@@ -1,9 +1,11 @@
 /*
- * store_rewrite.c - a recovered store in a new shape: another number of shards, or changed definitions.
+ * store_rewrite.c - a recovered store in a new shape: another number of shards, or changed
+ * definitions.
  *
- * Layer: shard. Called while nothing turns. Every shard's state becomes a snapshot, in a set of files with a number of
- * its own; then the manifest names the new set, atomically; then the old one is removed. A crash before the manifest
- * leaves the old store as it was, and leftovers; after it, the new one.
+ * Layer: shard. Called while nothing turns. Every shard's state becomes a snapshot, in a set of
+ * files with a number of its own; then the manifest names the new set, atomically; then the old one
+ * is removed. A crash before the manifest leaves the old store as it was, and leftovers; after it,
+ * the new one.
  */
 #include <errno.h>
 #include <string.h>

@@ -32,9 +32,9 @@
  *  40  file             8  the file's number    32  shard           2
  *  48  first_lsn        8                       34  set             2
  *  56  previous_crc     4  see below            36  epoch           4
- *  60  blocks           4  see below            40  previous_crc    4  header_crc of the frame before
+ *  60  blocks           4  see below            40  previous_crc    4  the header_crc before
  *  64  base_lsn         8  snapshots            44  payload_crc     4
- *  72  base_file        8  snapshots            48  file            4  low 32 bits of the file's number
+ *  72  base_file        8  snapshots            48  file            4  its number's low 32 bits
  *  80  wall_ns          8                       52  place           4  offset in the file / 8
  *  88  zeroes                                   56  durable_lsn     8
  *                                               64  time_ns         8  the shard's time (see below)
@@ -51,10 +51,10 @@
  *
  * LSNs number the frames of a shard's journal, from 1, without gaps, through all files and epochs.
  * Each opening of the store begins a new epoch and, with its first frame, a new file. A snapshot
- * file's frames have LSNs of their own, from 1; base_file is a file of the journal, durably begun before the
- * snapshot is, that holds what follows base_lsn, or the end of what is before (with base_lsn or base_file 0 no journal
- * need be there yet); its base_lsn is the journal's last LSN whose
- * effects it holds whole.
+ * file's frames have LSNs of their own, from 1; base_file is a file of the journal, durably begun
+ * before the snapshot is, that holds what follows base_lsn, or the end of what is before (with
+ * base_lsn or base_file 0 no journal need be there yet); its base_lsn is the journal's last LSN
+ * whose effects it holds whole.
  *
  * A frame with FRAME_MORE is followed by others that belong to it; the last of them lacks the flag.
  * They take effect together or, if the last is missing at the end of the journal, not at all. They

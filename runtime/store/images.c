@@ -1,9 +1,9 @@
 /*
  * images.c - the pump's part in a snapshot: write, read back, wait for the journal, rename, cut.
  *
- * Layer: store. Owner: the pump. A snapshot that cannot be written (the disk is full) is dropped, and the
- * journal goes on: nothing depends on it until the journal is cut. What is cut leaves two generations: the new
- * snapshot, the one before, and the journal from that one's base on.
+ * Layer: store. Owner: the pump. A snapshot that cannot be written (the disk is full) is dropped,
+ * and the journal goes on: nothing depends on it until the journal is cut. What is cut leaves two
+ * generations: the new snapshot, the one before, and the journal from that one's base on.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -55,8 +55,8 @@ static bool has_file(const struct journal *journal)
 }
 
 /*
- * The shard has begun. What is submitted from now on is behind the snapshot's base. A store's first set of snapshots (a
- * rewrite's) comes before any journal: base_lsn is 0 there.
+ * The shard has begun. What is submitted from now on is behind the snapshot's base. A store's first
+ * set of snapshots (a rewrite's) comes before any journal: base_lsn is 0 there.
  */
 static void begin(struct journal *journal)
 {
@@ -171,7 +171,9 @@ static void check(struct journal *journal)
     }
 }
 
-/* Removes what two generations do not need. A file that cannot be removed stays, and does no harm. */
+/*
+ * Removes what two generations do not need. A file that cannot be removed stays, and does no harm.
+ */
 static void cut(struct journal *journal, uint64_t snapshot_kept, uint64_t file_kept)
 {
     const struct pawl_storage *storage = journal->options.storage;

@@ -5,7 +5,9 @@
 
 #define REAP_MAX 64u
 
-/* Rounds in which nothing moved, of LOOK_NS each, after which an end is not waited for any longer. */
+/*
+ * Rounds in which nothing moved, of LOOK_NS each, after which an end is not waited for any longer.
+ */
 #define IDLE_ROUNDS 50u
 
 /* How long a pump sleeps at most: a full disk is looked at again. */

@@ -1,8 +1,8 @@
 /*
  * io.h - who pumps: one queue, the journals that share it, and the thread that does nothing else.
  *
- * Layer: store. An I/O thread serves the shards first .. first + count - 1. In the host-driven mode each shard has
- * an io of its own, and its turn calls pawl__io_turn.
+ * Layer: store. An I/O thread serves the shards first .. first + count - 1. In the host-driven mode
+ * each shard has an io of its own, and its turn calls pawl__io_turn.
  */
 #ifndef PAWL_STORE_IO_H
 #define PAWL_STORE_IO_H
@@ -36,12 +36,17 @@ int pawl__io_open(struct io *io, const struct pawl_storage *storage, struct jour
 /* Waits for what is under way. */
 void pawl__io_close(struct io *io);
 
-/* One bounded round over all journals. True: something was done. Does not wait, but where the storage has no
- * queue that works by itself. */
+/*
+ * One bounded round over all journals. True: something was done. Does not wait, but where the
+ * storage has no queue that works by itself.
+ */
 bool pawl__io_turn(struct io *io);
 
-/* Pumps until nothing is under way and nothing waits, or a journal has failed; then seals, if asked to. For the
- * end, when no shard turns any more. False: it cannot get there by itself (a simulated disk). */
+/*
+ * Pumps until nothing is under way and nothing waits, or a journal has failed; then seals, if asked
+ * to. For the end, when no shard turns any more. False: it cannot get there by itself (a simulated
+ * disk).
+ */
 bool pawl__io_finish(struct io *io, bool seal);
 
 /* Waits for a write to end. True: one has. */

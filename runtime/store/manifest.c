@@ -1,11 +1,12 @@
 /*
- * manifest.c - the manifest as a file, replaced as a whole or not at all, and looking machines up in it.
+ * manifest.c - the manifest as a file, replaced as a whole or not at all, and looking machines up
+ * in it.
  *
  * Layer: store. Owner: whoever has the store open; it has no thread of its own.
  *
- * It is written past the page cache where the system allows that, so that reading it back asks the disk. A
- * write that fails before the rename leaves the manifest as it was; after it, nobody knows which of the two
- * a crash would leave, and both are whole.
+ * It is written past the page cache where the system allows that, so that reading it back asks the
+ * disk. A write that fails before the rename leaves the manifest as it was; after it, nobody knows
+ * which of the two a crash would leave, and both are whole.
  */
 #include "store/manifest.h"
 
@@ -28,7 +29,7 @@
 
 _Static_assert(STORE_BLOCK == PAWL_STORAGE_BLOCK, "a block is what storage writes");
 
-/* ---- the model ----------------------------------------------------------------------------------- */
+/* ---- the model ------------------------------------------------------------------------------- */
 
 struct manifest *pawl__manifest_create(void)
 {
@@ -115,7 +116,7 @@ int pawl__manifest_add(struct manifest *manifest, const struct pawl_machine *mac
     return error ? error : (int)manifest->machines_count++;
 }
 
-/* ---- the file ------------------------------------------------------------------------------------ */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 struct image {
     uint8_t *bytes; /* on a boundary of STORE_BLOCK */
@@ -184,7 +185,10 @@ static int image_fill(struct image *image, const struct manifest *manifest, cons
     return 0;
 }
 
-/* What is wrong with the frame at *offset of a file of `size` bytes, or NULL, and its place behind it. */
+/*
+ * What is wrong with the frame at *offset of a file of `size` bytes, or NULL, and its place behind
+ * it.
+ */
 static const char *image_frame_check(const struct image *image, uint64_t lsn, uint32_t previous_crc,
                                      uint64_t *offset, struct frame_header *frame)
 {
@@ -224,7 +228,9 @@ static const char *image_join(struct image *image, uint64_t *where, size_t *text
         wrong = image_frame_check(image, lsn, crc, &offset, &frame);
         if (wrong)
             return wrong;
-        /* Behind the header, which later frames are checked against; what is read lies farther on. */
+        /*
+         * Behind the header, which later frames are checked against; what is read lies farther on.
+         */
         memmove(image->bytes + STORE_BLOCK + joined, image->bytes + offset - frame.size,
                 frame.size);
         joined += frame.size;
@@ -265,7 +271,7 @@ static int file_load(const struct pawl_storage *storage, const char *path, struc
     return error;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static int file_store(const struct pawl_storage *storage, const char *path,
                       const struct image *image)
@@ -347,7 +353,7 @@ int pawl__manifest_write(const struct pawl_storage *storage, const char *directo
     return error;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 struct finding {
     pawl_diagnostic_fn *diagnose;

@@ -1,11 +1,12 @@
 /*
- * manifest.h - what a store is: its id, the set of files in force, the epoch, and the definitions that
- * its entries' numbers mean.
+ * manifest.h - what a store is: its id, the set of files in force, the epoch, and the definitions
+ * that its entries' numbers mean.
  *
- * Layer: store. The file `manifest` is a file header (kind FILE_JOURNAL, shard 0, file 0, first_lsn 1), one
- * or more frames of type FRAME_MANIFEST (FRAME_MORE on all but the last) and zeroes up to a multiple of 4096.
- * The frames' payloads, joined, are the text described in manifest.c: lines of ASCII words. It is replaced
- * by writing manifest.new, syncing it, reading it back, renaming it and syncing the directory.
+ * Layer: store. The file `manifest` is a file header (kind FILE_JOURNAL, shard 0, file 0, first_lsn
+ * 1), one or more frames of type FRAME_MANIFEST (FRAME_MORE on all but the last) and zeroes up to a
+ * multiple of 4096. The frames' payloads, joined, are the text described in manifest.c: lines of
+ * ASCII words. It is replaced by writing manifest.new, syncing it, reading it back, renaming it and
+ * syncing the directory.
  */
 #ifndef PAWL_STORE_MANIFEST_H
 #define PAWL_STORE_MANIFEST_H
@@ -58,7 +59,10 @@ void pawl__manifest_destroy(struct manifest *manifest);
 /* Appends a compiled machine's description; its number, -ENOSPC or -ENOMEM. */
 int pawl__manifest_add(struct manifest *manifest, const struct pawl_machine *machine);
 
-/* The number of the machine with this name and hash; -ENOENT. With hash 0: of the last one of this name. */
+/*
+ * The number of the machine with this name and hash; -ENOENT. With hash 0: of the last one of this
+ * name.
+ */
 int pawl__manifest_find(const struct manifest *manifest, const char *name, uint64_t hash);
 
 #endif /* PAWL_STORE_MANIFEST_H */

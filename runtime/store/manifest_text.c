@@ -3,9 +3,10 @@
  *
  * Layer: store.
  *
- * The text is lines that end with '\n', in this order, of words with one blank between them. Numbers are
- * decimal without a sign or leading zeroes; X is 16 hexadecimal digits, small letters. A name is its bytes,
- * where '%' and all that is not a printable ASCII character is %XX (two such digits); it is not empty.
+ * The text is lines that end with '\n', in this order, of words with one blank between them.
+ * Numbers are decimal without a sign or leading zeroes; X is 16 hexadecimal digits, small letters.
+ * A name is its bytes, where '%' and all that is not a printable ASCII character is %XX (two such
+ * digits); it is not empty.
  *
  *   pawl 1                    the version of this text
  *   store X                   the id that every file and frame carries
@@ -20,11 +21,11 @@
  *   timer NAME
  *   end
  *
- * with one block from `machine` to the last `timer` for each machine, numbered from 0. After `end` there are
- * '\n' up to a multiple of 8 bytes.
+ * with one block from `machine` to the last `timer` for each machine, numbered from 0. After `end`
+ * there are '\n' up to a multiple of 8 bytes.
  *
- * It is text so that a person with nothing but a pager can tell what a store holds. The reader is as strict
- * as the writer: every byte is decided by what the text says.
+ * It is text so that a person with nothing but a pager can tell what a store holds. The reader is
+ * as strict as the writer: every byte is decided by what the text says.
  */
 #include "store/manifest_text.h"
 
@@ -43,7 +44,7 @@
 
 _Static_assert(MANIFEST_MACHINES_MAX == MACHINES_MAX, "an entry's machine is 8 bits");
 
-/* ---- the text: writing --------------------------------------------------------------------------- */
+/* ---- the text: writing ----------------------------------------------------------------------- */
 
 struct text {
     char *bytes;
@@ -143,7 +144,7 @@ int pawl__manifest_text(const struct manifest *manifest, char **bytes, size_t *s
     return 0;
 }
 
-/* ---- the text: reading --------------------------------------------------------------------------- */
+/* ---- the text: reading ----------------------------------------------------------------------- */
 
 struct parse {
     const char *at;

@@ -1,6 +1,6 @@
 /*
- * manifest_text.h - the manifest as text and back (manifest_text.c describes it), and the names of a
- * machine in it.
+ * manifest_text.h - the manifest as text and back (manifest_text.c describes it), and the names of
+ * a machine in it.
  *
  * Layer: store.
  */
@@ -17,13 +17,16 @@ struct manifest_machine;
 int pawl__manifest_text(const struct manifest *manifest, char **bytes, size_t *size);
 
 /*
- * Fills an empty manifest. -EBADMSG: *wrong says what belongs elsewhere than in line *line; -ENOMEM. After an
- * error the manifest holds part of it and can be destroyed.
+ * Fills an empty manifest. -EBADMSG: *wrong says what belongs elsewhere than in line *line;
+ * -ENOMEM. After an error the manifest holds part of it and can be destroyed.
  */
 int pawl__manifest_parse(struct manifest *manifest, const char *text, size_t size, uint64_t *line,
                          const char **wrong);
 
-/* Room for the names, by the counts that are set; they begin as NULL. -ENOMEM: call fini all the same. */
+/*
+ * Room for the names, by the counts that are set; they begin as NULL. -ENOMEM: call fini all the
+ * same.
+ */
 int pawl__manifest_machine_init(struct manifest_machine *machine);
 void pawl__manifest_machine_fini(struct manifest_machine *machine);
 

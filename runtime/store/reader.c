@@ -452,7 +452,10 @@ static enum reader_result read_frame(struct reader *r, struct reader_frame *fram
     if (header->durable_lsn >= header->lsn)
         return corrupt(r, at, "the frame says of itself that it was durable before it was written");
     if (frame_bytes(header) > r->size - at) {
-        /* A group longer than what was prepared makes the file grow, which may have come to nothing. */
+        /*
+         * A group longer than what was prepared makes the file grow, which may have come to
+         * nothing.
+         */
         const bool grew = r->header.blocks > 0 &&
                           at + frame_bytes(header) > (uint64_t)r->header.blocks * STORE_BLOCK &&
                           r->size >= (uint64_t)r->header.blocks * STORE_BLOCK;

@@ -1,23 +1,26 @@
 /*
- * stream.h - the shard's side of a file that grows: entries are appended to frames, frames to groups, and
- * full or ripe groups are handed to whoever writes them.
+ * stream.h - the shard's side of a file that grows: entries are appended to frames, frames to
+ * groups, and full or ripe groups are handed to whoever writes them.
  *
  * Layer: store. Two sides, one thread each:
  *   the shard  appends, closes frames, hands groups over           (fields S)
  *   the pump   finishes frames' headers, writes, gives groups back (store/journal.c; fields P)
  *
- * A group is one buffer and becomes one write. Numbers count groups from 0 and never wrap; they are written and
- * given back in order. A buffer that came back last is used first, while it is warm: so the address space may be
- * generous, for a single step that writes very much, and only what was ever needed at once takes memory.
+ * A group is one buffer and becomes one write. Numbers count groups from 0 and never wrap; they are
+ * written and given back in order. A buffer that came back last is used first, while it is warm: so
+ * the address space may be generous, for a single step that writes very much, and only what was
+ * ever needed at once takes memory.
  *
- * Serials number the shard's frames as it makes them. The LSNs on disk are the pump's: they count the seals too,
- * which the shard knows nothing of.
+ * Serials number the shard's frames as it makes them. The LSNs on disk are the pump's: they count
+ * the seals too, which the shard knows nothing of.
  *
- * Nothing is allocated after stream_init. Room is the caller's business: stream_room says how many bytes of
- * entries can be appended without waiting, and stream_append of more than that is a bug.
+ * Nothing is allocated after stream_init. Room is the caller's business: stream_room says how many
+ * bytes of entries can be appended without waiting, and stream_append of more than that is a bug.
  *
- * Ordering: (G1) `handed` stored, release -> (G2) loaded by the pump, acquire: the group's bytes and size.
- *           (G3) `freed` stored, release  -> (G4) loaded by the shard, acquire: the buffer is no longer read.
+ * Ordering: (G1) `handed` stored, release -> (G2) loaded by the pump, acquire: the group's bytes
+ *           and size.
+ *           (G3) `freed` stored, release -> (G4) loaded by the shard, acquire: the buffer is no
+ *           longer read.
  */
 #ifndef PAWL_STORE_STREAM_H
 #define PAWL_STORE_STREAM_H
@@ -107,7 +110,9 @@ static inline size_t stream_room(struct stream *stream)
                             (GROUP_BYTES - sizeof(struct frame_header) - ENTRY_BYTES_MAX);
 }
 
-/* Where the next entry of so many bytes, a multiple of 8, is to be written; a frame is open then. */
+/*
+ * Where the next entry of so many bytes, a multiple of 8, is to be written; a frame is open then.
+ */
 static inline void *stream_append(struct stream *stream, size_t bytes)
 {
     uint8_t *at = stream->at;
@@ -140,8 +145,10 @@ static inline bool stream_has_group(const struct stream *stream)
 /* Closes the open frame; returns its serial. */
 uint64_t pawl__stream_close(struct stream *stream);
 
-/* Hands the group under way over; its frame is closed and it is not empty. The next group is free (stream_groups_free > 1), or
- * nothing may be appended until it is. */
+/*
+ * Hands the group under way over; its frame is closed and it is not empty. The next group is free
+ * (stream_groups_free > 1), or nothing may be appended until it is.
+ */
 void pawl__stream_hand_over(struct stream *stream);
 
 #endif /* PAWL_STORE_STREAM_H */

@@ -100,7 +100,10 @@ static void finish_frame(struct journal *journal, struct writer *writer,
     writer->previous_crc = header->header_crc;
 }
 
-/* What the shard left open in a group's frames, and zeroes up to the end of the block. Returns its size. */
+/*
+ * What the shard left open in a group's frames, and zeroes up to the end of the block. Returns its
+ * size.
+ */
 static uint32_t finish_group(struct journal *journal, struct writer *writer, uint64_t number)
 {
     struct stream *stream = writer->stream;

@@ -1,10 +1,11 @@
 /*
- * event.h - copying an event that its sender has only just written, and the buffer that travels with one.
+ * event.h - copying an event that its sender has only just written, and the buffer that travels
+ * with one.
  *
- * Layer: task. Copying: a sender fills an event field by field, and the copy that follows at once would load wider
- * than those stores: the processor then cannot forward them and waits until they have reached the cache
- * (5 ns). So the fields are read as they were written, put together in registers and stored wide, which
- * the next copy can be forwarded from.
+ * Layer: task. Copying: a sender fills an event field by field, and the copy that follows at once
+ * would load wider than those stores: the processor then cannot forward them and waits until they
+ * have reached the cache (5 ns). So the fields are read as they were written, put together in
+ * registers and stored wide, which the next copy can be forwarded from.
  */
 #ifndef PAWL_TASK_EVENT_H
 #define PAWL_TASK_EVENT_H

@@ -1,6 +1,6 @@
 /*
- * index.c - see index.h. Here, in order: cells, arrays and growth, the owner's calls. What readers ask
- * is in index_find.c.
+ * index.c - see index.h. Here, in order: cells, arrays and growth, the owner's calls. What readers
+ * ask is in index_find.c.
  */
 #include "task/index.h"
 
@@ -385,7 +385,10 @@ int pawl__index_restore_begin(struct index *index, uint64_t keys)
     return 0;
 }
 
-/* A record's key as a needle, the number of a long key's record in it; what its cell says is in *word. */
+/*
+ * A record's key as a needle, the number of a long key's record in it; what its cell says is in
+ * *word.
+ */
 static void needle_of_record(const struct index *index, uint32_t number, struct needle *needle,
                              uint64_t *word)
 {

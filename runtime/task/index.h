@@ -221,14 +221,14 @@ static inline bool index_work(struct index *index, uint32_t budget)
 }
 
 /*
- * Filling an index in which there is no key yet and that nobody reads, faster than by index_insert: at
- * first each key's record only, then room for all, then the cells, many at a time. Owner.
+ * Filling an index in which there is no key yet and that nobody reads, faster than by index_insert:
+ * at first each key's record only, then room for all, then the cells, many at a time. Owner.
  *
- * index_restore_record - the record of a key that will be bound, or forgotten again; 0: no memory, a
- *   length or generation out of range, or keys_max of its class are held.
+ * index_restore_record - the record of a key that will be bound, or forgotten again; 0: no memory,
+ *   a length or generation out of range, or keys_max of its class are held.
  * index_restore_begin - room for `keys` keys, so that no growth is needed. 0, -ENOSPC, -ENOMEM.
- * index_restore_bind - binds the keys of records. 0; or -EEXIST (two have the same key), -ENOMEM: records
- *   before number *failed are bound.
+ * index_restore_bind - binds the keys of records. 0; or -EEXIST (two have the same key), -ENOMEM:
+ *   records before number *failed are bound.
  */
 static inline uint32_t index_restore_record(struct index *index, const void *key, size_t length,
                                             uint32_t slot, uint32_t generation)

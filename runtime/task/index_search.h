@@ -1,6 +1,6 @@
 /*
- * index_search.h - the search for one key in an array of the index: what finding, inserting and removing
- * share. index.h argues why readers are right.
+ * index_search.h - the search for one key in an array of the index: what finding, inserting and
+ * removing share. index.h argues why readers are right.
  *
  * Layer: task. Included by index.c and index_find.c only.
  */
@@ -125,8 +125,8 @@ static inline bool cell_holds(const struct index *index, const struct index_cell
 }
 
 /*
- * The cell that holds the key, or NULL; its word in *word. Ends at a line with an empty cell, of which
- * the load limit leaves at least one in eight.
+ * The cell that holds the key, or NULL; its word in *word. Ends at a line with an empty cell, of
+ * which the load limit leaves at least one in eight.
  */
 static inline struct index_cell *table_search(const struct index *index,
                                               const struct index_table *table,

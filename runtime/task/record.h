@@ -5,23 +5,23 @@
  * Layer: task. Owner: one shard creates, destroys and trims; any thread compares and reads.
  *
  * A record is a stamp and the key's bytes, zero-padded up to the last word. There are two classes,
- * 16 bytes for keys of up to 8 bytes and 72 for longer ones, each with a slab of its own; a record's
- * number is the slab's index << 1 | class.
+ * 16 bytes for keys of up to 8 bytes and 72 for longer ones, each with a slab of its own; a
+ * record's number is the slab's index << 1 | class.
  *
- * The stamp is the word of the key's cell (index.h), slot:32 | generation:22 | length:7, and 0 while
- * the record is void or being written. Since a pair of slot and generation is bound only once, it
- * names this use of the record: who finds a cell's word in the stamp before and after the bytes has
- * the bytes that belong to the cell. The cell's own second look cannot tell that for an array already
- * replaced, whose cells are marked no more. The slab links free records through the low half of the
- * stamp, which leaves the length 0.
+ * The stamp is the word of the key's cell (index.h), slot:32 | generation:22 | length:7, and 0
+ * while the record is void or being written. Since a pair of slot and generation is bound only
+ * once, it names this use of the record: who finds a cell's word in the stamp before and after the
+ * bytes has the bytes that belong to the cell. The cell's own second look cannot tell that for an
+ * array already replaced, whose cells are marked no more. The slab links free records through the
+ * low half of the stamp, which leaves the length 0.
  *
  * Ordering:
  *   (R1) stamp published, release -> (R2) stamp loaded, acquire: the bytes of that use or later.
- *   (R3) bytes written, release   -> (R4) bytes loaded, acquire: who sees bytes of a later use sees,
- *        in the second look at the stamp (R5), that the earlier use is over.
+ *   (R3) bytes written, release   -> (R4) bytes loaded, acquire: who sees bytes of a later use
+ *        sees, in the second look at the stamp (R5), that the earlier use is over.
  *
- * Which calls may overlap: create, destroy, trim and validate exclude each other (one owner); holds,
- * key, live and bytes run with all of them on any thread between init and fini.
+ * Which calls may overlap: create, destroy, trim and validate exclude each other (one owner);
+ * holds, key, live and bytes run with all of them on any thread between init and fini.
  *
  * Progress: all are bounded; holds and key are wait-free. Limits: keys of 1..KEY_SIZE_MAX bytes;
  * keys_max at most RECORD_KEYS_MAX.
@@ -66,8 +66,8 @@ int pawl__records_init(struct records *records, uint64_t keys_max, bool huge);
 void pawl__records_fini(struct records *records);
 
 /*
- * record_create - a record with this stamp, whose length says how many bytes of `words` are the key;
- * the rest of the last word is zero.
+ * record_create - a record with this stamp, whose length says how many bytes of `words` are the
+ * key; the rest of the last word is zero.
  *
  * Thread:  owner.
  * Returns: its number; 0: no memory, or keys_max of its class are held.
@@ -81,8 +81,8 @@ void pawl__record_destroy(struct records *records, uint32_t number);
  * record_key - the key of a record; any number will do.
  *
  * Thread:  any. The bytes are those of one key, maybe of a later use of the record.
- * Returns: its length; the bytes are in buffer64, of KEY_SIZE_MAX bytes. 0 for a record that is void
- *          or changed under the reader.
+ * Returns: its length; the bytes are in buffer64, of KEY_SIZE_MAX bytes. 0 for a record that is
+ *          void or changed under the reader.
  */
 size_t pawl__record_key(const struct records *records, uint32_t number, void *buffer64);
 
@@ -129,8 +129,8 @@ static inline enum record_class record_class(uint32_t number)
 }
 
 /*
- * record_holds - whether the long record at a slab's index holds the key `words` for this stamp. The
- * index may be anything: a reader may have the key of one cell and the word of another.
+ * record_holds - whether the long record at a slab's index holds the key `words` for this stamp.
+ * The index may be anything: a reader may have the key of one cell and the word of another.
  *
  * Thread: any. In the way of each look-up of a long key, hence inline.
  */

@@ -16,8 +16,8 @@
  *        40  context     24 bytes, or the index of a block in its first word
  *
  * Reading without a lock is a sequence lock (Lameter, 2005) on the version: odd while the shard
- * writes. Slots are type-stable (host/slab.h), so a stale reader finds another task or zeroes, never
- * a fault, and the generation tells.
+ * writes. Slots are type-stable (host/slab.h), so a stale reader finds another task or zeroes,
+ * never a fault, and the generation tells.
  *
  *   Writer                                    Reader
  *   head = odd                (relaxed)       h1 = head                     (acquire)
@@ -26,11 +26,10 @@
  *
  *   R reads what W wrote -> the odd head before W is visible -> h2 != h1: tried again.
  *   h1 reads E -> all that was written before E is visible.
- *   Versions begin again with each life, so the reader also reads the generation (R) first and last.
- *   A new life: generation and context are written before the head that says ALIVE (E), and the
- *   head that is not alive any more is written before the generation grows.
- *   The orders sit on the operations, not on fences, so ThreadSanitizer checks them; on x86-64 they
- *   cost nothing.
+ *   Versions begin again with each life, so the reader also reads the generation (R) first and
+ *   last. A new life: generation and context are written before the head that says ALIVE (E), and
+ *   the head that is not alive any more is written before the generation grows. The orders sit on
+ *   the operations, not on fences, so ThreadSanitizer checks them; on x86-64 they cost nothing.
  *
  * Progress: the writer is wait-free. A reader tries again only if the task made a step meanwhile.
  */
@@ -158,9 +157,10 @@ static inline void slot_write_end(struct slot *slot, uint64_t head, unsigned fla
 }
 
 /*
- * The owner's own look. Only the owner writes, so a plain copy is no race; and it is one of vector moves,
- * from which a handler's wider loads are forwarded. (Copied word by word, a handler that adds to two
- * neighbouring words at once waits for both stores to reach the cache: 5 ns more a step.)
+ * The owner's own look. Only the owner writes, so a plain copy is no race; and it is one of vector
+ * moves, from which a handler's wider loads are forwarded. (Copied word by word, a handler that
+ * adds to two neighbouring words at once waits for both stores to reach the cache: 5 ns more a
+ * step.)
  */
 static inline void words_load(uint64_t *to, const _Atomic uint64_t *from, size_t count)
 {

@@ -12,7 +12,9 @@
 /* Indexes a slab can hand out: all but what its last granule may need. */
 #define INDEXES_MAX (UINT32_MAX - (1u << 16))
 
-/* A granule of slots is about to be given back: its next life begins above every generation in it. */
+/*
+ * A granule of slots is about to be given back: its next life begins above every generation in it.
+ */
 static void slots_emptied(void *user, uint32_t first, uint32_t count, uint32_t *floor)
 {
     const struct table *table = user;
@@ -142,7 +144,9 @@ uint32_t pawl__table_reserve(struct table *table, unsigned machine, uint32_t con
         slab_free(&table->slots, index);
         return 0;
     }
-    /* Versions count from the task's first step; the generation tells its life from earlier ones. */
+    /*
+     * Versions count from the task's first step; the generation tells its life from earlier ones.
+     */
     store_release(&slot->head, head_make(0, SLOT_RESERVED, machine, 0));
     return index;
 }

@@ -83,10 +83,11 @@ static inline unsigned block_class(uint32_t context_size)
 }
 
 /*
- * Restoring. A table that nobody has used yet is filled with the lives that a store tells of, in any order
- * of slots, and again and again as the tale goes on (shard/restore_image.c). Meanwhile slot.mark says what is
- * known of the slot's life, 0 that it has none; key records are bound to no cell; lists of free slots are
- * made at the end. slot.generation is the life's, or what the next one must not be below.
+ * Restoring. A table that nobody has used yet is filled with the lives that a store tells of, in
+ * any order of slots, and again and again as the tale goes on (shard/restore_image.c). Meanwhile
+ * slot.mark says what is known of the slot's life, 0 that it has none; key records are bound to no
+ * cell; lists of free slots are made at the end. slot.generation is the life's, or what the next
+ * one must not be below.
  */
 #define RESTORED_HELD  0x1u /* something of this life is known */
 #define RESTORED_STATE 0x2u /* its machine and state */
@@ -94,7 +95,10 @@ static inline unsigned block_class(uint32_t context_size)
 #define RESTORED_FOREIGN                                                                           \
     0x8u /* its machine is none of this runtime's; slot.extension is its number */
 
-/* Of runs of SLAB_RESTORE_RUN slots: a generation that none of their past lives was above; 0: no life. */
+/*
+ * Of runs of SLAB_RESTORE_RUN slots: a generation that none of their past lives was above; 0: no
+ * life.
+ */
 struct table_floors {
     uint32_t *runs;
     uint32_t runs_count; /* runs from here on: 0 */
@@ -121,8 +125,9 @@ int pawl__table_restore_key(struct table *table, struct slot *slot, uint32_t ind
 void pawl__table_restore_forget(struct table *table, struct slot *slot, uint32_t context_size);
 
 /*
- * The end: lists are made, keys are bound, and `live` is asked. *failed is the slot where it said no, -EBADMSG,
- * or which has the key of another one, -EEXIST. -ENOSPC: more than tasks_max, *failed is how many. -ENOMEM.
+ * The end: lists are made, keys are bound, and `live` is asked. *failed is the slot where it said
+ * no, -EBADMSG, or which has the key of another one, -EEXIST. -ENOSPC: more than tasks_max, *failed
+ * is how many. -ENOMEM.
  */
 int pawl__table_restore_end(struct table *table, const struct table_floors *floors,
                             table_restored_fn *live, void *user, uint32_t *failed);

@@ -71,8 +71,9 @@ static void cascade_start(struct wheel *wheel, uint32_t level, uint64_t tick)
 /*
  * Moves nodes of a chain to where they lie as seen from tick `base`, as long as the next one lies
  * beside: the processor sees such a run coming, and it costs nothing to stay with it. At most
- * *budget, which shrinks by as many. Returns the node at which the chain goes on, 0 at its end. Inlined
- * for the chains of level 1 apart: all they hold goes to level 0, and that is most of the moving.
+ * *budget, which shrinks by as many. Returns the node at which the chain goes on, 0 at its end.
+ * Inlined for the chains of level 1 apart: all they hold goes to level 0, and that is most of the
+ * moving.
  */
 static inline __attribute__((always_inline)) uint32_t
 move_run(struct wheel *wheel, uint32_t at, uint64_t base, bool lowest, uint32_t *budget)
@@ -91,9 +92,9 @@ move_run(struct wheel *wheel, uint32_t at, uint64_t base, bool lowest, uint32_t 
 }
 
 /*
- * Moves nodes of a bucket's chains in turn, each from its head on, at most `budget`. Returns how many
- * were moved. The turns keep the order of the chains, which is that of their ticks: it is the order of
- * the addresses where timers were armed in the order in which they expire.
+ * Moves nodes of a bucket's chains in turn, each from its head on, at most `budget`. Returns how
+ * many were moved. The turns keep the order of the chains, which is that of their ticks: it is the
+ * order of the addresses where timers were armed in the order in which they expire.
  */
 static inline __attribute__((always_inline)) uint32_t move_chains(struct wheel *wheel,
                                                                   struct wheel_list *chains,
@@ -218,8 +219,8 @@ static uint32_t validate_list(const struct wheel *wheel, const struct wheel_list
 }
 
 /*
- * Each node of a list must be in the place of its expiry as seen from `collected`, or, where a bucket
- * is half cascaded, in the levels below it, as seen from that bucket's first tick.
+ * Each node of a list must be in the place of its expiry as seen from `collected`, or, where a
+ * bucket is half cascaded, in the levels below it, as seen from that bucket's first tick.
  */
 static uint32_t validate_places(const struct wheel *wheel, const struct wheel_list *list,
                                 uint32_t index, uint32_t position)

@@ -14,14 +14,14 @@
  *
  * So the levels reach every tick there is: nothing is clamped and no list of overflow is needed.
  * A bucket never mixes two rounds of its digit, all buckets in use lie above the present digit, and
- * the first bucket of the lowest level in use is the earliest one: two bit scans find it however far
- * it is.
+ * the first bucket of the lowest level in use is the earliest one: two bit scans find it however
+ * far it is.
  *
  * A bucket of level 0 is one list. A bucket above is 16 of them, its chains: the next 4 bits of the
  * expiry choose one. A list is a sequence of loads of which each needs the one before, and where
- * timers were armed in no order of their addresses each waits for memory; 16 chains cascaded in turn
- * wait for 16 nodes at once. The price is 32 KiB of lists a level above 0; but a bucket's lists are
- * cleared when it is first used, not by init, so the far levels take no memory.
+ * timers were armed in no order of their addresses each waits for memory; 16 chains cascaded in
+ * turn wait for 16 nodes at once. The price is 32 KiB of lists a level above 0; but a bucket's
+ * lists are cleared when it is first used, not by init, so the far levels take no memory.
  *
  * The decision to question: collecting a bucket of level 0 splices its list onto the due list in
  * O(1) and does not visit the nodes. A node therefore does not know that it is due; expiry <=

@@ -54,12 +54,16 @@ bool pawl__drain_is_quiet(const struct pawl_runtime *runtime)
 {
     unsigned shard;
 
-    /* Deferred ones first: a recalled event counts as deferred until what it led to is under way. */
+    /*
+     * Deferred ones first: a recalled event counts as deferred until what it led to is under way.
+     */
     return deferred(runtime, &shard) == 0 && ports_waiting(runtime, &shard) == 0 &&
            under_way(runtime) == 0;
 }
 
-/* A task of the shard that keeps deferred events; a racy look at the owner's field, for a report. */
+/*
+ * A task of the shard that keeps deferred events; a racy look at the owner's field, for a report.
+ */
 static bool find_deferring(const struct pawl_runtime *runtime, unsigned number,
                            struct pawl_drain_report *report)
 {

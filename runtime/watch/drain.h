@@ -1,8 +1,8 @@
 /*
  * drain.h - whether anything is still under way, and what.
  *
- * Layer: watch. Any thread. With posting closed, new events come only from steps (and timers, which a
- * drain does not wait for). The look:
+ * Layer: watch. Any thread. With posting closed, new events come only from steps (and timers, which
+ * a drain does not wait for). The look:
  *
  *   1. every ring of every port is empty                       (acquire)
  *   2. taken  = sum of the shards' `taken`                     (acquire)
@@ -10,11 +10,11 @@
  *   nothing is under way when taken == routed.
  *
  * A shard counts an event in `routed` before anybody can see it, releases a port's event only after
- * the steps it caused have routed theirs, and counts an event in `taken` at the end of the turn that
- * handled it, after all that the turn routed. So an event that was routed and not yet fully handled
- * makes routed, read last, greater than taken, read first; and a port's event under way is either in
- * its ring (1) or has everything that it routed counted by the time of (3). This is the counting of
- * messages by Mattern (1987).
+ * the steps it caused have routed theirs, and counts an event in `taken` at the end of the turn
+ * that handled it, after all that the turn routed. So an event that was routed and not yet fully
+ * handled makes routed, read last, greater than taken, read first; and a port's event under way is
+ * either in its ring (1) or has everything that it routed counted by the time of (3). This is the
+ * counting of messages by Mattern (1987).
  */
 #ifndef PAWL_WATCH_DRAIN_H
 #define PAWL_WATCH_DRAIN_H

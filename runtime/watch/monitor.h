@@ -4,10 +4,10 @@
  * Layer: watch. It notices steps that do not come back and names them, waits for the grace periods
  * that shards ask for, and frees hidden ports whose threads have ended. It sleeps between looks.
  *
- * A shard says what it is doing by three relaxed words (busy_task, busy_where, busy_event) and by the
- * number of its turn. The same step for stall_ns is a stall: the same task, turn and
- * busy_steps, which grows between two steps of one task. The words may be of
- * different steps for a moment; so they are read twice, and a stall needs two looks that agree.
+ * A shard says what it is doing by three relaxed words (busy_task, busy_where, busy_event) and by
+ * the number of its turn. The same step for stall_ns is a stall: the same task, turn and
+ * busy_steps, which grows between two steps of one task. The words may be of different steps for a
+ * moment; so they are read twice, and a stall needs two looks that agree.
  */
 #ifndef PAWL_WATCH_MONITOR_H
 #define PAWL_WATCH_MONITOR_H
