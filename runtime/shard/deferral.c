@@ -66,6 +66,31 @@ static void append_ring(struct shard *shard, struct slot *slot, uint32_t ring)
         pawl__deferral_append(shard, slot, take_oldest(shard, &ring));
 }
 
+/* Whether the task's state defers an event whatever guards say: then it need not be tried. */
+static bool stays(const struct shard *shard, const struct slot *slot, const struct deferral *kept)
+{
+    const uint64_t head = load_relaxed(&slot->head); /* relaxed: our own */
+    const struct shard_machine *machine = &shard->machines[head_machine(head)];
+    const size_t cell = (size_t)head_state(head) * machine->events_count + kept->event.code;
+
+    return kept->event.code < machine->events_count &&
+           machine->machine->transitions[machine->cells[cell]].kind == TRANSITION_DEFER;
+}
+
+/* Whether nothing that is kept would be handled now: many may watch a task on its way. */
+static bool all_stay(const struct shard *shard, const struct slot *slot)
+{
+    const uint32_t newest = slot_deferred(slot);
+    uint32_t next = newest;
+
+    do {
+        next = at(shard, next)->next;
+        if (!stays(shard, slot, at(shard, next)))
+            return false;
+    } while (next != newest);
+    return true;
+}
+
 /*
  * Each round goes over all that is kept; what is deferred again keeps its place. A round that
  * changes the state puts the rest, which is younger, behind and begins anew. Every new round has
@@ -87,9 +112,12 @@ static bool recall(struct shard *shard, uint32_t slot_index)
         while (ring != 0 && !again) {
             const uint32_t oldest = take_oldest(shard, &ring);
             const struct deferral kept = *at(shard, oldest);
-
             enum verdict verdict;
 
+            if (stays(shard, slot, &kept)) {
+                pawl__deferral_append(shard, slot, oldest);
+                continue;
+            }
             shard->count.recalled++;
             verdict = pawl__step(shard, slot_index, &kept.event, kept.source);
             /*
@@ -131,6 +159,8 @@ static bool is_durable(const struct shard *shard, const struct slot *slot)
 
 void pawl__deferral_recall(struct shard *shard, uint32_t slot_index)
 {
+    if (all_stay(shard, table_slot(&shard->table, slot_index)))
+        return;
     shard->recalling = true;
     shard->recall_kept = 0;
     /* One entry says what is still kept; what was recalled has left entries of its own. */

@@ -147,7 +147,7 @@ Test(deferral, what_is_deferred_again_keeps_its_place)
     post(G_OPEN, 11);
     fixture_run(&f);
     cr_assert(TRACE_IS(1, 2, 3, 4, 5, 6, 7));
-    cr_assert_eq(fixture_counters(&f).recalled, 6 + 7);
+    cr_assert_eq(fixture_counters(&f).recalled, 7); /* what stays deferred is not tried */
     fixture_close(&f);
 }
 
