@@ -31,13 +31,10 @@
 #include "shard/shard.h"
 #include "shard/timers.h"
 
-/* Fewer events than this are not worth a round of grouping. */
-#define REGROUP_MIN 8u
+#define REGROUP_MIN 8u /* fewer events are not worth a round of grouping */
 
-#define STAGED_QUICK (STAGED_POSTS | STAGED_ANSWER) /* and still the short way */
-
-/* Flags of an event whose handling ends with no word to anybody. */
-#define FLAGS_QUIET (PAWL_EVENT_CONTROL | PAWL_EVENT_TIMER)
+#define STAGED_QUICK (STAGED_POSTS | STAGED_ANSWER)          /* and still the short way */
+#define FLAGS_QUIET  (PAWL_EVENT_CONTROL | PAWL_EVENT_TIMER) /* handled with no word to anybody */
 
 static void recall_if_changed(struct shard *shard, uint32_t slot_index, enum verdict verdict)
 {
@@ -51,15 +48,17 @@ static void wait_for_creation(struct shard *shard, struct slot *slot,
                               const struct pawl_event *event, uint16_t source)
 {
     const uint64_t head = load_relaxed(&slot->head); /* relaxed: our own */
-    const bool durable =
-        shard->machines[head_machine(head)].machine->durability != PAWL_DURABILITY_MEMORY;
-    int error = 0;
+    const struct pawl_machine *machine = shard->machines[head_machine(head)].machine;
+    const bool durable = machine->durability != PAWL_DURABILITY_MEMORY;
+    const enum durable_room room =
+        (event->flags & PAWL_EVENT_DURABLE) != 0 ? ROOM_INSIDE : ROOM_PLAIN;
+    const size_t bytes = sizeof(struct entry_defer) + durable_event_bytes(event);
     uint32_t kept = 0;
+    int error = 0;
 
     if (durable)
         error = pawl__durable_may_defer(shard, slot, event)
-                    ? pawl__durable_admit(
-                          shard, sizeof(struct entry_defer) + durable_event_bytes(event), false)
+                    ? pawl__durable_admit(shard, bytes, room)
                     : -ENOSPC;
     if (error == 0) {
         kept = pawl__deferral_create(shard, event, source);
@@ -590,7 +589,8 @@ uint32_t pawl__batch_ring(struct shard *shard, struct spsc *ring, uint16_t sourc
         if (unlikely(shard->durable != NULL)) {
             if (!pawl__durable_gate(shard, source == 0))
                 break;
-            run = run < BATCH_MAX ? run : BATCH_MAX; /* the gate is for one batch */
+            /* The gate is for one batch. */
+            run = durable_run(shard->durable, run < BATCH_MAX ? run : BATCH_MAX);
         }
         pawl__batch(shard, (const struct pawl_event *)(const void *)cells, run, source);
         spsc_release(ring, run);

@@ -92,15 +92,15 @@ static bool begin_above_floor(struct shard *shard, struct slot *slot, uint32_t i
  * A slot for the spec on this shard, with key and context, or 0 and *error. On -EEXIST *task is the
  * task that has the key.
  */
-static uint32_t reserve(struct shard *shard, const struct pawl_task_spec *spec, int *error,
-                        struct pawl_task *task)
+static uint32_t reserve(struct shard *shard, const struct pawl_task_spec *spec,
+                        enum durable_room room, int *error, struct pawl_task *task)
 {
     const struct shard_machine *machine = &shard->machines[spec->machine];
     struct slot *slot;
     uint32_t index, key, taken_slot, taken_generation;
 
     if (machine->machine->durability != PAWL_DURABILITY_MEMORY) {
-        *error = pawl__durable_admit(shard, RESERVE_BYTES, false);
+        *error = pawl__durable_admit(shard, RESERVE_BYTES, room);
         if (*error != 0)
             return 0;
     }
@@ -215,7 +215,9 @@ void pawl__create(struct shard *shard, const struct pawl_event *event, uint16_t 
         return;
     }
     spec = spec_of(event);
-    index = reserve(shard, &spec, &error, &task);
+    index = reserve(shard, &spec,
+                    (event->flags & PAWL_EVENT_DURABLE) != 0 ? ROOM_INSIDE : ROOM_PLAIN, &error,
+                    &task);
     if (index == 0) {
         pawl__report_failed(shard, event, source, task, error);
         return;
@@ -234,7 +236,7 @@ int pawl__create_direct(struct shard *shard, const struct pawl_task_spec *spec,
     uint32_t index;
     int error;
 
-    index = reserve(shard, spec, &error, task);
+    index = reserve(shard, spec, ROOM_PLAIN, &error, task);
     if (index == 0)
         return error;
     live(shard, index, task, spec);
@@ -278,7 +280,7 @@ int pawl__create_staged(struct pawl_step *step, const struct pawl_task_spec *spe
         return stage_request(step, spec, home, reply_code);
     if (step->creates_count == STEP_EMIT_MAX)
         return -ENOSPC;
-    index = reserve(shard, spec, &error, task);
+    index = reserve(shard, spec, ROOM_PLAIN, &error, task);
     if (index == 0)
         return error;
     step->creates[step->creates_count++] = index;

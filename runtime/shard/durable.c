@@ -27,7 +27,7 @@
 /* Generations promised at a time; each opening of a store uses up as many. */
 #define FLOOR_AHEAD 64u
 
-int pawl__durable_admit(struct shard *shard, size_t bytes, bool ends)
+int pawl__durable_admit(struct shard *shard, size_t bytes, enum durable_room room)
 {
     struct durable *durable = shard->durable;
     struct journal *journal = &durable->journal;
@@ -38,10 +38,10 @@ int pawl__durable_admit(struct shard *shard, size_t bytes, bool ends)
     if (stream_room(&journal->steps) <
         bytes + ROOM_KEPT + DURABLE_LINK_BYTES * (size_t)shard->shard_count)
         return -ENOSPC;
-    if (likely(load_acquire(&journal->full) == 0)) /* (J2) */
+    if (likely(load_acquire(&journal->full) == 0) || room == ROOM_INSIDE) /* (J2) */
         return 0;
     wanted = stream_bytes(&journal->steps) + bytes + STORE_BLOCK;
-    if (!ends)
+    if (room != ROOM_END)
         wanted += durable_reserve(durable);
     return wanted <= load_acquire(&journal->limit_bytes) ? 0 : -ENOSPC; /* (J2) */
 }
@@ -81,7 +81,7 @@ bool pawl__durable_may_defer(const struct shard *shard, const struct slot *slot,
 int pawl__durable_admit_step(struct shard *shard, const struct pawl_step *step)
 {
     const bool ends = (step->staged & STAGED_FINISH) != 0;
-    /* Its sender was told that it is on its way: the gate has found room for it, or nearly. */
+    /* Its sender was told that it is on its way. */
     const bool inside = (step->event->flags & (PAWL_EVENT_DURABLE | PAWL_EVENT_TIMER)) != 0;
     size_t bytes = sizeof(struct entry_step);
 
@@ -97,7 +97,7 @@ int pawl__durable_admit_step(struct shard *shard, const struct pawl_step *step)
     bytes += step->kept_count * (sizeof(struct entry_defer) + 64);
     if ((step->staged & STAGED_DEFER) != 0)
         bytes += sizeof(struct entry_defer) + durable_event_bytes(step->event);
-    return pawl__durable_admit(shard, bytes, ends || inside);
+    return pawl__durable_admit(shard, bytes, inside ? ROOM_INSIDE : ends ? ROOM_END : ROOM_PLAIN);
 }
 
 static struct entry_header header_of(size_t bytes, enum entry_type type, unsigned flags,

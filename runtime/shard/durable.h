@@ -149,12 +149,18 @@ struct durable {
 
 /* ---- What a step has changed: durable.c ---- */
 
+/* On a full disk, who may use which room. */
+enum durable_room {
+    ROOM_PLAIN,  /* what comes from outside: not the room that is kept for ends */
+    ROOM_END,    /* a task ends: that too */
+    ROOM_INSIDE, /* its sender was told that it is on its way: it waits in its group for room */
+};
+
 /*
  * pawl__durable_admit - whether the step under way, or one that would write `bytes` of entries, can
- * be made: 0, -EIO (the journal has failed), -ENOSPC. A task that ends may use the room kept for
- * that.
+ * be made: 0, -EIO (the journal has failed), -ENOSPC.
  */
-int pawl__durable_admit(struct shard *shard, size_t bytes, bool ends);
+int pawl__durable_admit(struct shard *shard, size_t bytes, enum durable_room room);
 int pawl__durable_admit_step(struct shard *shard, const struct pawl_step *step);
 
 /* Whether the task may keep one event more. */
@@ -313,6 +319,12 @@ static inline uint64_t durable_reserve(const struct durable *durable)
 
     return (blocks < DURABLE_RESERVE_BLOCKS ? blocks : DURABLE_RESERVE_BLOCKS) +
            durable->tasks * 64;
+}
+
+/* How many events of a run the gate is for: where room is short, each asks for itself. */
+static inline uint32_t durable_run(const struct durable *durable, uint32_t run)
+{
+    return durable->easy ? run : 1;
 }
 
 /* Effects of what is done now wait: see above. */

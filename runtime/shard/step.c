@@ -233,7 +233,7 @@ static enum verdict step_abort(struct shard *shard, struct pawl_task task)
     }
     if (timer_node != 0) {
         pawl__timer_drop(shard, timer_node);
-        if (is_durable(step) && pawl__durable_admit(shard, 0, true) == 0)
+        if (is_durable(step) && pawl__durable_admit(shard, 0, ROOM_END) == 0)
             pawl__durable_timers(shard, step->slot_index);
     }
     if (error == -EPROTO)
@@ -489,7 +489,7 @@ enum verdict pawl__step_create(struct shard *shard, uint32_t slot_index,
     if (verdict == VERDICT_CHANGED && slot_deferred(slot) != 0) {
         pawl__deferral_recall(shard, slot_index); /* what came before this step */
     } else if (verdict == VERDICT_REFUSED) {
-        if (step->was_recorded && pawl__durable_admit(shard, 0, true) == 0)
+        if (step->was_recorded && pawl__durable_admit(shard, 0, ROOM_END) == 0)
             pawl__durable_step(shard, slot_index, PAWL_CODE_CREATE, ENTRY_ENDED);
         pawl__deferral_end(shard, slot, event->task, -ESTALE);
         pawl__table_release(&shard->table, slot_index, context_size);

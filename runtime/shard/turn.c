@@ -57,8 +57,11 @@ static uint32_t take_local(struct shard *shard, struct fifo *fifo, uint32_t hand
         uint32_t run = goal - taken < BATCH_MAX ? goal - taken : BATCH_MAX;
         const struct cell *cells = fifo_peek(fifo, &run);
 
-        if (shard->durable != NULL && !pawl__durable_gate(shard, true))
-            break;
+        if (shard->durable != NULL) {
+            if (!pawl__durable_gate(shard, true))
+                break;
+            run = durable_run(shard->durable, run);
+        }
         /* What is being handled is not in flight: the events that it leads to take its place. */
         shard->inflight -= run;
         pawl__batch(shard, (const struct pawl_event *)(const void *)cells, run, 0);

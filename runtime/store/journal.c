@@ -11,7 +11,11 @@
  * Buffers: 256 MiB of address space for groups of steps, enough for a batch in which every task
  * writes all that it may keep deferred, twice; 2 MiB for those of a snapshot.
  */
-#define STEPS_GROUPS  1024u
+/*
+ * Address space for what one batch can write at most, 128 steps of 256 events of 64 KiB: what is under
+ * way inside is never refused for want of it.
+ */
+#define STEPS_GROUPS  16384u
 #define IMAGES_GROUPS 8u
 
 /* Zeroes are written in pieces of this size, one at a time, so that they hold no group up. */
