@@ -37,6 +37,8 @@ typedef void pawl_action_fn(struct pawl_step *step, void *context, const struct 
 
 #define PAWL_STATE_FINAL   0x1u /* entering it ends the task, after its entry action */
 #define PAWL_STATE_HISTORY 0x2u /* a parent that remembers its last direct child */
+#define PAWL_STATE_READY   0x4u /* a leaf where the task waits in a lane (lane.h) */
+#define PAWL_STATE_LEASED  0x8u /* a leaf where an agent has the task */
 
 struct pawl_state_def {
     const char *name;
@@ -101,9 +103,11 @@ struct pawl_machine_def {
     size_t transitions_count;
     const struct pawl_timer_def *timers;
     size_t timers_count;
-    const char *initial; /* NULL: the first state of the table */
-    const char *cancel;  /* the event that a cancel delivers; NULL: it ends the task */
-    size_t context_size; /* bytes, 0 to 4096; up to 24 live in the task's slot */
+    const char *initial;     /* NULL: the first state of the table */
+    const char *cancel;      /* the event that a cancel delivers; NULL: it ends the task */
+    const char *lease;       /* with lane states (lane.h): the event that hands a task out */
+    const char *lease_timer; /* and the named timer that ends a lease */
+    size_t context_size;     /* bytes, 0 to 4096; up to 24 live in the task's slot */
     enum pawl_unexpected unexpected;
     enum pawl_durability durability;
     uint32_t deferred_max; /* events one task may keep deferred; 0: 64 */
@@ -130,6 +134,9 @@ struct pawl_machine_def {
  *   reach     states that nothing leads to; traps: a leaf that is not final, that nothing can leave
  *             and in which no transition runs a function
  *   choice    a transition that an unguarded one before it, of the same state and event, hides
+ *   lanes     lane states without lease and lease_timer, or these without both kinds of states; a
+ *             context too small for struct pawl_claim; a ready state that the lease event does not
+ *             lead into a leased one; another way into a leased state
  *   raises    a chain of raised events without a bound, be it within a step or, because what is
  *             raised is deferred and recalled, from step to step; a chain too long for a step. Judged
  *             is what could be, with every guard saying yes or no as it likes.

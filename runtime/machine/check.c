@@ -299,7 +299,8 @@ static void check_leaves(struct behaviour *b)
         if (!source_is_leaf(b->source, i) || source_is_final(b->source, i))
             continue;
         check_trap(b, i);
-        if (b->reached[i] && !b->trapped[i] && !is_timed(b, i))
+        if (b->reached[i] && !b->trapped[i] && !is_timed(b, i) &&
+            source_role(b->source, i) != ROLE_READY)
             pawl__find(b->findings, 0, FINDING_STATE, i,
                        "a task may wait here for ever: there is no timeout, neither here nor in a "
                        "parent, and no named timer's event is taken; give it one, if what it waits "

@@ -5,6 +5,7 @@
  *   structure   check.c     what hides what
  *   tables      flatten.c   rows and cells
  *   behaviour   check.c     reachable, trapped, waiting, recalled; on the rows
+ *               lane_states.c  what a lane needs; on the rows
  *               raises.c    chains of raised events; on the rows
  *
  * The first phase must find no error for the others to run: what a misspelt name makes unreachable
@@ -16,6 +17,7 @@
 #include "machine/findings.h"
 #include "machine/flatten.h"
 #include "machine/hash.h"
+#include "machine/lane_states.h"
 #include "machine/raises.h"
 #include "machine/source.h"
 
@@ -29,6 +31,7 @@ static struct pawl_machine *build(struct machine_source *source, struct findings
     if (!machine)
         return NULL;
     pawl__check_behaviour(machine, origins, findings);
+    pawl__check_lanes(machine, origins, findings);
     pawl__check_raises(machine, origins, findings);
     machine->hash = pawl__machine_hash(source);
     return machine;

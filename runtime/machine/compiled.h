@@ -52,8 +52,9 @@ enum transition_kind {
 #define TRANSITION_FINAL 0x02u /* the target is final: the task ends */
 #define TRANSITION_PLAIN                                                                           \
     0x04u /* TAKE, no guard, at most one function, no state timers, not FINAL, no
-                                     history change: the short way through a step */
-#define TRANSITION_LAST 0x08u /* TAKE, no guard, at most one function, FINAL: the short way out */
+                                     history change, no lane state: the short way through a step */
+#define TRANSITION_LAST                                                                            \
+    0x08u /* TAKE, no guard, at most one function, FINAL, from no lane state: the short way out */
 
 /*
  * A state's timeout that a transition cancels (delay_ns 0) or arms. To arm a timer replaces what it was
@@ -88,11 +89,19 @@ struct transition {
 };
 _Static_assert(sizeof(struct transition) == 64, "one cache line");
 
+/* What a leaf means to a lane (pawl/lane.h). */
+enum lane_role {
+    ROLE_NONE,
+    ROLE_READY,
+    ROLE_LEASED,
+};
+
 struct compiled_state {
     const char *name;
     uint16_t parent; /* UINT16_MAX: none */
     uint8_t leaf;    /* 1: a task can be in it */
     uint8_t final;
+    uint8_t role;    /* enum lane_role */
     uint16_t cancel; /* leaf: the transition that runs all exit actions and ends the task */
 };
 
@@ -112,6 +121,8 @@ struct pawl_machine {
     uint16_t named_timers_count;
     uint16_t create; /* the transition that enters the initial leaf: entry actions and timeouts */
     uint16_t cancel_event; /* event code, or UINT16_MAX: cancel ends the task */
+    uint16_t lease_event;  /* event code, or UINT16_MAX: no lane states */
+    uint16_t lease_timer;  /* position among the named timers */
     uint32_t context_size;
     uint32_t deferred_max;
     uint8_t history_width; /* bits of the history word in use */

@@ -195,17 +195,17 @@ static void set_history(struct flattener *f, struct transition *row, const struc
     }
 }
 
-static bool is_plain(const struct transition *row)
+/* What a final row does to timers and history does not matter; handlers may ask of a lease. */
+static unsigned short_way(const struct machine_source *source, const struct transition *row)
 {
-    return row->kind == TRANSITION_TAKE && !row->guard && row->functions_count <= 1 &&
-           row->timers_count == 0 && !(row->flags & TRANSITION_FINAL) && row->history_mask == 0;
-}
-
-/* What a final row does to timers and history does not matter: the task ends. */
-static bool is_last(const struct transition *row)
-{
-    return row->kind == TRANSITION_TAKE && !row->guard && row->functions_count <= 1 &&
-           (row->flags & TRANSITION_FINAL);
+    if (row->kind != TRANSITION_TAKE || row->guard ||
+        row->functions_count > (source->lease == SOURCE_NONE) ||
+        source_role(source, row->state) != ROLE_NONE ||
+        source_role(source, row->target) != ROLE_NONE)
+        return 0;
+    if (row->flags & TRANSITION_FINAL)
+        return TRANSITION_LAST;
+    return row->timers_count == 0 && row->history_mask == 0 ? TRANSITION_PLAIN : 0;
 }
 
 /* Everything that follows from the path and the action; by is NULL for create and cancel. */
@@ -245,10 +245,7 @@ static bool fill_row(struct flattener *f, uint16_t number, const struct path *pa
         (raises && !add_bitmap(f, number)))
         return false;
     f->origins[number].raises_count = (uint16_t)(raises > UINT16_MAX ? UINT16_MAX : raises);
-    if (is_plain(row))
-        row->flags |= TRANSITION_PLAIN;
-    if (is_last(row))
-        row->flags |= TRANSITION_LAST;
+    row->flags |= (uint8_t)short_way(f->source, row);
     return true;
 }
 
@@ -512,6 +509,7 @@ static void fill_tables(const struct flattener *f, const struct parts *parts)
                                                    .parent = state->parent,
                                                    .leaf = source_is_leaf(source, i),
                                                    .final = source_is_final(source, i),
+                                                   .role = (uint8_t)source_role(source, i),
                                                    .cancel = f->cancels[i]};
         if (state->timeout_ns)
             parts->compiled_timers[state->timer] =
@@ -544,6 +542,8 @@ static struct pawl_machine *pack_machine(struct flattener *f)
         .named_timers_count = source->timers_count,
         .create = (uint16_t)f->create,
         .cancel_event = source->cancel,
+        .lease_event = source->lease,
+        .lease_timer = source->lease_timer,
         .context_size = source->context_size,
         .deferred_max = source->deferred_max,
         .history_width = source->history_width,

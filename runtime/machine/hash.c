@@ -111,6 +111,10 @@ uint64_t pawl__machine_hash(const struct machine_source *source)
     }
     add_position(&hash, source->initial);
     add_position(&hash, source->cancel);
+    if (source->lease != SOURCE_NONE) { /* others keep the hash that stores know */
+        add_position(&hash, source->lease);
+        add_position(&hash, source->lease_timer);
+    }
     add_number(&hash, source->context_size);
     add_number(&hash, (uint64_t)source->unexpected);
     add_number(&hash, (uint64_t)source->durability);

@@ -5,6 +5,8 @@
 #include "base/bits.h"
 #include "machine/names.h"
 
+#define STATE_FLAGS (PAWL_STATE_FINAL | PAWL_STATE_HISTORY | PAWL_STATE_READY | PAWL_STATE_LEASED)
+
 struct resolver {
     const struct pawl_machine_def *definition;
     struct findings *findings;
@@ -192,10 +194,10 @@ static void resolve_states(struct resolver *r)
                                                "initial", from->initial)
                                        : SOURCE_NONE;
         r->states_broken |= r->findings->errors != errors;
-        if (from->flags & ~(PAWL_STATE_FINAL | PAWL_STATE_HISTORY))
+        if (from->flags & ~STATE_FLAGS)
             pawl__find(r->findings, -EINVAL, FINDING_STATE, i,
                        "flags 0x%x has bits that mean nothing; use PAWL_STATE_*", from->flags);
-        state->flags = (uint8_t)from->flags & (PAWL_STATE_FINAL | PAWL_STATE_HISTORY);
+        state->flags = (uint8_t)(from->flags & STATE_FLAGS);
         state->entry = from->entry;
         state->exit = from->exit;
         state->raises = refer_set(r, FINDING_STATE, i, "raises", from->raises);
@@ -285,6 +287,10 @@ static void resolve_timers(struct resolver *r)
         timer->name = own_name(r, FINDING_TIMER, i, "timer", &timers, from->name);
         timer->event = refer(r, FINDING_TIMER, i, &r->events, "an event", "event", from->event);
     }
+    r->source->lease_timer = r->definition->lease_timer
+                                 ? refer(r, FINDING_MACHINE, 0, &timers, "a named timer",
+                                         "lease_timer", r->definition->lease_timer)
+                                 : SOURCE_NONE;
 }
 
 static void resolve_machine(struct resolver *r)
@@ -303,6 +309,9 @@ static void resolve_machine(struct resolver *r)
     source->cancel =
         from->cancel ? refer(r, FINDING_MACHINE, 0, &r->events, "an event", "cancel", from->cancel)
                      : SOURCE_NONE;
+    source->lease = from->lease
+                        ? refer(r, FINDING_MACHINE, 0, &r->events, "an event", "lease", from->lease)
+                        : SOURCE_NONE;
     source->deferred_max = from->deferred_max ? from->deferred_max : DEFERRED_DEFAULT;
     source->context_size = (uint32_t)from->context_size;
     source->unexpected = from->unexpected;

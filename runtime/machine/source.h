@@ -16,6 +16,7 @@
 
 #include "base/limits.h"
 #include "machine/blocks.h"
+#include "machine/compiled.h"
 #include "machine/findings.h"
 
 #define SOURCE_NONE UINT16_MAX /* no state, event, transition or timer */
@@ -84,6 +85,8 @@ struct machine_source {
     uint32_t timers_total; /* and states' timeouts */
     uint16_t initial;      /* as given, may be a parent */
     uint16_t cancel;       /* event or SOURCE_NONE */
+    uint16_t lease;        /* likewise */
+    uint16_t lease_timer;  /* named timer or SOURCE_NONE */
     uint8_t history_width; /* bits in use */
     uint32_t deferred_max; /* never 0 */
     uint32_t context_size;
@@ -110,6 +113,15 @@ static inline bool source_is_leaf(const struct machine_source *source, unsigned 
 static inline bool source_is_final(const struct machine_source *source, unsigned state)
 {
     return source->states[state].flags & PAWL_STATE_FINAL;
+}
+
+static inline enum lane_role source_role(const struct machine_source *source, unsigned state)
+{
+    const unsigned flags = source->states[state].flags;
+
+    return flags & PAWL_STATE_LEASED  ? ROLE_LEASED
+           : flags & PAWL_STATE_READY ? ROLE_READY
+                                      : ROLE_NONE;
 }
 
 /* Whether outer is inner or one of its parents; SOURCE_NONE is outside of all states. */

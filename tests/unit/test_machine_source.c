@@ -148,7 +148,7 @@ Test(machine_source, nesting_is_a_tree_with_initial_children)
             s.states[0].initial = "z");
     REFUSES(-EINVAL, "machine 'm', state 0 (x)", "nothing to remember",
             s.states[0].flags = PAWL_STATE_HISTORY);
-    REFUSES(-EINVAL, "machine 'm', state 0 (x)", "flags 0x8", s.states[0].flags = 8);
+    REFUSES(-EINVAL, "machine 'm', state 0 (x)", "flags 0x10", s.states[0].flags = 16);
 }
 
 Test(machine_source, a_final_state_has_nothing_that_cannot_happen)
