@@ -10,9 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/work_machine.h"
 #include "base/bits.h"
 #include "host/thread.h"
 #include "shard/assemble.h"
+#include "shard/durable.h"
+#include "shard/lane_keeper.h"
+#include "shard/lanes.h"
+#include "shard/options.h"
 #include "shard/portless.h"
 #include "shard/runtime.h"
 #include "shard/store_open.h"
@@ -22,67 +27,7 @@
 #define STALL_DEFAULT_NS UINT64_C(1000000000)
 #define DRAIN_LOOK_NS    UINT64_C(200000)
 
-/* pawl_options as the first version had it; it only ever grows at its end. */
-#define OPTIONS_SIZE_MIN sizeof(struct pawl_options)
-
 /* ---- Open and close ---- */
-
-static int complain(const struct pawl_options *options, int error, const char *where,
-                    const char *what)
-{
-    if (options->diagnose != NULL)
-        options->diagnose(options->user, &(struct pawl_diagnostic){error, where, what});
-    return error;
-}
-
-static int check_machines(const struct pawl_options *options)
-{
-    char what[128];
-
-    if (options->machines == NULL || options->machine_count == 0)
-        return complain(options, -EINVAL, "pawl_options.machines",
-                        "a runtime needs at least one machine: compile one and list it here");
-    if (options->machine_count > MACHINES_MAX) {
-        snprintf(what, sizeof(what), "%u machines are more than the limit of %u",
-                 options->machine_count, MACHINES_MAX);
-        return complain(options, -EINVAL, "pawl_options.machine_count", what);
-    }
-    for (unsigned i = 0; i < options->machine_count; i++) {
-        if (options->machines[i] == NULL)
-            return complain(options, -EINVAL, "pawl_options.machines",
-                            "a machine of the list is NULL: was it compiled without an error?");
-        if (options->machines[i]->durability != PAWL_DURABILITY_MEMORY && options->store == NULL) {
-            snprintf(what, sizeof(what),
-                     "machine '%.40s' is durable, and there is no store: set pawl_options.store",
-                     options->machines[i]->name);
-            return complain(options, -EINVAL, "pawl_options.store", what);
-        }
-    }
-    return 0;
-}
-
-static int check_options(const struct pawl_options *options)
-{
-    if (options->shards > SHARDS_MAX)
-        return complain(options, -EINVAL, "pawl_options.shards", "there can be at most 1024");
-    if (options->drive != PAWL_DRIVE_THREADS && options->drive != PAWL_DRIVE_HOST)
-        return complain(options, -EINVAL, "pawl_options.drive", "no such mode");
-    if (options->tick_ns != 0 && (options->tick_ns < 1000 || options->tick_ns > 1000000000))
-        return complain(options, -EINVAL, "pawl_options.tick_ns", "a tick is 1 us to 1 s");
-    if (options->tasks_max > UINT32_MAX - (1u << 16))
-        return complain(options, -EINVAL, "pawl_options.tasks_max",
-                        "a shard holds at most 2^32 - 2^16 tasks");
-    if (options->exchange_ring != 0 &&
-        (!is_power_of_two(options->exchange_ring) || options->exchange_ring > PORT_RING_MAX))
-        return complain(options, -EINVAL, "pawl_options.exchange_ring",
-                        "a power of two up to 2^20 is needed");
-    if (options->clock != NULL && options->clock->is_virtual != 0 &&
-        options->drive == PAWL_DRIVE_THREADS)
-        return complain(options, -ENOTSUP, "pawl_options.clock",
-                        "a virtual clock needs PAWL_DRIVE_HOST: nobody could wake a thread that "
-                        "sleeps until a virtual time");
-    return check_machines(options);
-}
 
 static int choose_seed(const struct pawl_options *options, uint64_t *seed)
 {
@@ -176,6 +121,10 @@ static void free_runtime(struct pawl_runtime *runtime)
 {
     pawl__store_close(runtime);
     pawl__shards_destroy(runtime);
+    pawl__lanes_destroy(runtime);
+    pawl__work_machines_destroy(runtime->work_machines);
+    pawl_machine_destroy(runtime->lane_compiled);
+    free(runtime->listed);
     pawl__park_fini(&runtime->monitor_park);
     pawl_plan_destroy(runtime->plan);
     free((void *)(uintptr_t)runtime->stall_counts);
@@ -189,22 +138,29 @@ static void free_runtime(struct pawl_runtime *runtime)
     free(runtime);
 }
 
-/*
- * The options as this library knows them: those of an older host end earlier and the rest is 0. What a
- * newer host may have set beyond our own is refused rather than passed over.
- */
-static int copy_options(const struct pawl_options *given, struct pawl_options *options)
+static int restore_lanes(struct pawl_runtime *runtime, const struct pawl_options *options)
 {
-    *options = (struct pawl_options){0};
-    if (given->size >= OPTIONS_SIZE_MIN && given->size <= sizeof(*options)) {
-        memcpy(options, given, given->size);
-        return 0;
+    char what[128];
+    uint32_t number;
+
+    for (uint32_t i = 0; i < runtime->shard_count && runtime->lane_count > 0; i++) {
+        const int error = pawl__lanes_restore(runtime->shards[i], &number);
+
+        if (error == -ENOENT) {
+            snprintf(what, sizeof(what),
+                     "a stored task waits in a lane that is not listed, of number %08x "
+                     "(pawl_lane_number): list it",
+                     number);
+            return pawl__options_complain(options, error, "pawl_options.lanes", what);
+        }
+        if (error != 0)
+            return error;
     }
-    if (given->size < OPTIONS_SIZE_MIN && given->size != 0)
-        return -EINVAL; /* too short to hold the callback */
-    return complain(given, -EINVAL, "pawl_options.size",
-                    "begin with PAWL_OPTIONS_INIT, and build against the header of this library or "
-                    "an older one");
+    if (runtime->lane_count > 0)
+        pawl__lane_keeper_restore(runtime);
+    /* relaxed: nobody counts yet */
+    store_relaxed(&runtime->incarnations, runtime->shards[0]->durable->journal.options.epoch << 40);
+    return 0;
 }
 
 int pawl_open(const struct pawl_options *given, struct pawl_runtime **out)
@@ -213,10 +169,10 @@ int pawl_open(const struct pawl_options *given, struct pawl_runtime **out)
     const struct pawl_options *options = &copy;
     struct pawl_runtime *runtime;
     uint64_t seed;
-    int error = copy_options(given, &copy);
+    int error = pawl__options_copy(given, &copy);
 
     if (error == 0)
-        error = check_options(options);
+        error = pawl__options_check(options);
     if (error != 0)
         return error;
     runtime = calloc(1, sizeof(*runtime));
@@ -228,7 +184,11 @@ int pawl_open(const struct pawl_options *given, struct pawl_runtime **out)
     pthread_mutex_init(&runtime->stall_mutex, NULL);
     runtime->has_mutex = true;
     settle_options(runtime, options);
-    error = choose_seed(options, &seed);
+    error = pawl__options_add_own(runtime, &copy);
+    if (error == 0)
+        error = pawl__options_check_machines(options);
+    if (error == 0)
+        error = choose_seed(options, &seed);
     if (error != 0)
         goto fail;
     if (options->store != NULL) {
@@ -245,11 +205,16 @@ int pawl_open(const struct pawl_options *given, struct pawl_runtime **out)
     error = watch_init(runtime);
     if (error != 0)
         goto fail;
+    error = pawl__lanes_create(runtime, options);
+    if (error != 0)
+        goto fail;
     error = pawl__shards_create(runtime, options, seed);
     if (error != 0)
         goto fail;
     if (runtime->store != NULL) {
         error = pawl__store_recover(runtime);
+        if (error == 0)
+            error = restore_lanes(runtime, options);
         if (error != 0)
             goto fail;
     }

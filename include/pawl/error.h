@@ -11,6 +11,8 @@
  *   -ESTALE        the task has ended, or never was
  *   -EEXIST        a task with this key exists; its id is returned
  *   -ENOENT        no such key, machine, shard or file
+ *   -EPERM         not yours: another holds the lease, or only the runtime may do this
+ *   -EALREADY      this has been done before
  *   -EPROTO        the task's state does not accept this event
  *   -ECANCELED     the task ended, or the runtime stopped, before the event was handled
  *   -EBUSY         not possible in this stage of the life cycle

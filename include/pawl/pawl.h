@@ -16,6 +16,12 @@
 
 #include <pawl/port.h>
 
+#include <pawl/lane.h>
+
+#include <pawl/agent.h>
+
+#include <pawl/work.h>
+
 #include <pawl/store.h>
 #include <pawl/watch.h>
 

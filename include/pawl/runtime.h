@@ -8,6 +8,7 @@
 #ifndef PAWL_RUNTIME_H
 #define PAWL_RUNTIME_H
 
+#include <pawl/lane.h>
 #include <pawl/machine.h>
 #include <pawl/seams.h>
 #include <pawl/store.h>
@@ -17,6 +18,7 @@
 PAWL_BEGIN_DECLS
 
 struct pawl_runtime;
+struct pawl_work_options;
 
 /* Who turns the shards. */
 enum pawl_drive {
@@ -51,7 +53,8 @@ typedef void pawl_stall_fn(void *user, const struct pawl_stall *stall);
  */
 struct pawl_options {
     size_t size;
-    const struct pawl_machine *const *machines; /* at least one, at most 256; constant after open */
+    const struct pawl_machine *const
+        *machines; /* at least one, or `work`; at most 256; constant after open */
     unsigned machine_count;
     unsigned shards; /* 0: as the placement plan advises; at most 1024 */
     enum pawl_drive drive;
@@ -75,6 +78,9 @@ struct pawl_options {
     pawl_stall_fn *on_stall;             /* NULL: only counted, and kept for pawl_runtime_stall */
     pawl_diagnostic_fn *diagnose; /* what is wrong with these options, in words; may be NULL */
     const struct pawl_store_options *store; /* NULL: no store, all machines are memory-only */
+    const struct pawl_lane_def *lanes;      /* for machines with lane states (lane.h) */
+    unsigned lane_count;                    /* at most PAWL_LANES_MAX */
+    const struct pawl_work_options *work;   /* NULL: without the work machine (work.h) */
 };
 
 static inline struct pawl_options pawl_options_init(void)

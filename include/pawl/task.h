@@ -47,9 +47,9 @@ static inline unsigned pawl_task_shard(struct pawl_task task)
 #define PAWL_CODE_CANCEL  0xff02u /* seen by the exit actions of a task that is cancelled */
 
 /*
- * An event, 32 bytes. code is its position in the machine's table of events. tag is the sender's: it
- * comes back in the completion. Events from one sender (a port, a thread without a port, a task) to
- * one task are handled in the order sent; control events overtake the others, in order among
+ * An event, 32 bytes. code is its position in the machine's table of events. tag is the sender's:
+ * it comes back in the completion. Events from one sender (a port, a thread without a port, a task)
+ * to one task are handled in the order sent; control events overtake the others, in order among
  * themselves.
  */
 struct pawl_event {
@@ -81,6 +81,8 @@ PAWL_API size_t pawl_buffer_size(const struct pawl_buffer *buffer);
  */
 #define PAWL_ANY_SHARD UINT32_MAX
 
+#define PAWL_PAYLOAD_MAX 61440
+
 struct pawl_task_spec {
     unsigned machine; /* its position in pawl_options.machines */
     uint32_t shard;
@@ -89,6 +91,8 @@ struct pawl_task_spec {
     const void *context;
     size_t context_size;
     uint64_t arg[2];
+    const void *payload; /* for the entry actions, not in pawl_step_create: pawl_step_payload */
+    size_t payload_size; /* up to PAWL_PAYLOAD_MAX */
 };
 
 PAWL_END_DECLS

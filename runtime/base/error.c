@@ -23,6 +23,10 @@ const char *pawl_strerror(int error)
         return "a task with this key exists already";
     case ENOENT:
         return "there is no such thing";
+    case EPERM:
+        return "not yours to do";
+    case EALREADY:
+        return "this has been done before";
     case EPROTO:
         return "the task's state does not accept this event";
     case ECANCELED:

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "shard/exchange.h"
+#include "shard/lanes.h"
 #include "shard/store_open.h"
 
 #define TICK_DEFAULT_NS UINT64_C(1000000)
@@ -130,13 +131,14 @@ static int shard_init(struct shard *shard, const struct pawl_options *options)
     if (error != 0)
         return error;
     pawl__wheel_init(&shard->wheel, &shard->timer_nodes, 0);
-    return 0;
+    return pawl__lanes_init(shard);
 }
 
 static void shard_fini(struct shard *shard)
 {
     if (shard->links != NULL)
         pawl__exchange_fini(shard);
+    pawl__lanes_fini(shard);
     if ((shard->made & SHARD_MADE_DEFERRALS) != 0)
         slab_fini(&shard->deferrals);
     if ((shard->made & SHARD_MADE_TIMERS) != 0)

@@ -15,6 +15,8 @@ int pawl__create_check(const struct shard_machine *machines, uint32_t machine_co
         return -EINVAL;
     if (spec->context_size > 0 && spec->context == NULL)
         return -EINVAL;
+    if (spec->payload_size > PAWL_PAYLOAD_MAX || (spec->payload_size > 0 && spec->payload == NULL))
+        return -EINVAL;
     if (spec->key != NULL)
         return spec->key_size >= 1 && spec->key_size <= KEY_SIZE_MAX ? 0 : -EINVAL;
     if (spec->key_size != 0)
@@ -33,7 +35,7 @@ uint32_t pawl__create_home(uint64_t key_seed, uint32_t shard_count,
 int pawl__create_request(const struct pawl_task_spec *spec, uint32_t shard,
                          struct pawl_event *event)
 {
-    const size_t bytes = spec->key_size + spec->context_size;
+    const size_t bytes = spec->key_size + spec->context_size + spec->payload_size;
     struct pawl_buffer *buffer;
     struct create_request *request;
 
@@ -52,6 +54,9 @@ int pawl__create_request(const struct pawl_task_spec *spec, uint32_t shard,
         memcpy(request->bytes, spec->key, spec->key_size);
     if (spec->context_size > 0)
         memcpy(request->bytes + spec->key_size, spec->context, spec->context_size);
+    if (spec->payload_size > 0)
+        memcpy(request->bytes + spec->key_size + spec->context_size, spec->payload,
+               spec->payload_size);
     event->flags = PAWL_EVENT_BUFFER;
     event->arg[0] = (uint64_t)(uintptr_t)buffer;
     return 0;
@@ -151,6 +156,9 @@ static struct pawl_task_spec spec_of(const struct pawl_event *event)
         spec.key_size = request->key_size;
         spec.context = request->bytes + request->key_size;
         spec.context_size = request->context_size;
+        spec.payload = request->bytes + request->key_size + request->context_size;
+        spec.payload_size = pawl_buffer_size(event_buffer(event)) - sizeof(*request) -
+                            request->key_size - request->context_size;
     }
     return spec;
 }
@@ -199,8 +207,12 @@ static void live(struct shard *shard, uint32_t index, struct pawl_task *task,
         return;
     }
     first = first_event(*task, spec->arg);
+    shard->create_payload = spec->payload_size > 0 ? spec->payload : NULL;
+    shard->create_payload_size = spec->payload_size;
     if (pawl__step_create(shard, index, &first, SOURCE_CREATE) == VERDICT_REFUSED)
         *task = PAWL_NO_TASK;
+    shard->create_payload = NULL;
+    shard->create_payload_size = 0;
 }
 
 void pawl__create(struct shard *shard, const struct pawl_event *event, uint16_t source)
@@ -215,9 +227,9 @@ void pawl__create(struct shard *shard, const struct pawl_event *event, uint16_t 
         return;
     }
     spec = spec_of(event);
-    index = reserve(shard, &spec,
-                    (event->flags & PAWL_EVENT_DURABLE) != 0 ? ROOM_INSIDE : ROOM_PLAIN, &error,
-                    &task);
+    index =
+        reserve(shard, &spec, (event->flags & PAWL_EVENT_DURABLE) != 0 ? ROOM_INSIDE : ROOM_PLAIN,
+                &error, &task);
     if (index == 0) {
         pawl__report_failed(shard, event, source, task, error);
         return;
@@ -275,6 +287,8 @@ int pawl__create_staged(struct pawl_step *step, const struct pawl_task_spec *spe
     error = pawl__create_check(shard->machines, shard->machine_count, shard->shard_count, spec);
     if (error != 0)
         return error;
+    if (spec->payload_size > 0) /* the step would have to keep it */
+        return -EINVAL;
     home = pawl__create_home(shard->table.keys.seed, shard->shard_count, spec, shard->number);
     if (home != shard->number)
         return stage_request(step, spec, home, reply_code);

@@ -3,8 +3,8 @@
  *
  * Layer: shard. An event of code PAWL_CODE_CREATE has one of two forms:
  *   - its task is a reserved slot of this shard: the step that reserved it committed;
- *   - its generation is 0: a request; slot is the machine's number, and a buffer, if the flag says so,
- *     holds struct create_request with key and context.
+ *   - its generation is 0: a request; slot is the machine's number, and a buffer, if the flag says
+ *     so, holds struct create_request with key and context.
  * A request with a key goes to the key's home shard.
  */
 #ifndef PAWL_SHARD_CREATE_H
@@ -16,7 +16,7 @@ struct create_request {
     uint64_t arg[2];
     uint32_t key_size;
     uint32_t context_size;
-    unsigned char bytes[]; /* key, then context */
+    unsigned char bytes[]; /* key, then context, then payload to the buffer's end */
 };
 
 /* Whether a spec makes sense for these machines: 0 or -EINVAL. */

@@ -9,10 +9,13 @@
 #include <pawl/step.h>
 #include <string.h>
 
+#include "agent/work_machine.h"
 #include "shard/alias.h"
 #include "shard/create.h"
 #include "shard/durable.h"
 #include "shard/exchange.h"
+#include "shard/lanes.h"
+#include "shard/runtime.h"
 #include "shard/shard.h"
 #include "shard/timers.h"
 #include "task/event.h"
@@ -48,9 +51,32 @@ uint64_t pawl_step_random(struct pawl_step *step)
     return random_next(&step->shard->random);
 }
 
+const void *pawl_step_payload(const struct pawl_step *step, size_t *size)
+{
+    const bool first = step->event->code == PAWL_CODE_CREATE;
+
+    *size = first ? step->shard->create_payload_size : 0;
+    return first ? step->shard->create_payload : NULL;
+}
+
 void *pawl_step_user(const struct pawl_step *step)
 {
     return step->shard->user;
+}
+
+const struct pawl_work_options *pawl__step_work(const struct pawl_step *step)
+{
+    return step->shard->runtime->work;
+}
+
+unsigned pawl__step_machine_first(const struct pawl_step *step)
+{
+    return step->shard->runtime->work_first;
+}
+
+bool pawl__step_has_lane(const struct pawl_step *step, uint32_t lane)
+{
+    return step->shard->lanes != NULL && pawl__lanes_position(step->shard->lanes, lane) >= 0;
 }
 
 int pawl__step_stage(struct pawl_step *step, const struct pawl_event *event)

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "shard/durable.h"
+#include "shard/lanes.h"
 #include "shard/runtime.h"
 
 /*
@@ -142,6 +143,12 @@ uint64_t pawl_shard_next_timer_ns(struct pawl_runtime *runtime, unsigned number)
         window = passed < UINT64_MAX - shard->now_ns
                      ? shard->clock->now_ns(shard->clock->user) + passed
                      : UINT64_MAX;
+    }
+    if (shard->lanes != NULL) {
+        passed = pawl__lanes_timeout_ns(shard);
+        at = passed < UINT64_MAX - shard->now_ns ? shard->clock->now_ns(shard->clock->user) + passed
+                                                 : UINT64_MAX;
+        window = at < window ? at : window;
     }
     if (tick > UINT64_MAX / shard->tick_ns)
         return window;

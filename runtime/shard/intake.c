@@ -5,17 +5,6 @@
  */
 #include "shard/intake.h"
 
-/* The port of an entry, if there is one that this shard has not left. */
-static struct pawl_port *port_at(const struct shard *shard, uint32_t index)
-{
-    const struct port_entry *entry = &shard->ports->entries[index];
-    const uint32_t life = load_acquire(&entry->life); /* (E2) pairs with (E1) */
-
-    if ((life & 1) == 0 || shard->port_left[index] == life)
-        return NULL;
-    return load_relaxed(&entry->port); /* relaxed: (E2) orders it */
-}
-
 static void leave_port(struct shard *shard, struct pawl_port *port)
 {
     struct port_entry *entry = &shard->ports->entries[port->index];
@@ -32,7 +21,7 @@ uint32_t pawl__ports_take_control(struct shard *shard)
     uint32_t taken = 0;
 
     for (uint32_t i = 0; i < top; i++) {
-        struct pawl_port *port = port_at(shard, i);
+        struct pawl_port *port = intake_port(shard, i);
 
         if (port != NULL)
             taken += pawl__batch_ring(shard, &port->lanes[shard->number].control, (uint16_t)(i + 1),
@@ -49,7 +38,7 @@ uint32_t pawl__ports_take(struct shard *shard)
     for (uint32_t n = 0; n < top && shard->inflight < shard->inflight_soft; n++) {
         const uint32_t i =
             shard->port_next + n < top ? shard->port_next + n : shard->port_next + n - top;
-        struct pawl_port *port = port_at(shard, i);
+        struct pawl_port *port = intake_port(shard, i);
         struct port_lane *lane;
         bool closing;
 
@@ -101,7 +90,7 @@ bool pawl__ports_have_work(struct shard *shard)
     const uint32_t top = load_acquire(&shard->ports->top);
 
     for (uint32_t i = 0; i < top; i++) {
-        struct pawl_port *port = port_at(shard, i);
+        struct pawl_port *port = intake_port(shard, i);
 
         if (port == NULL)
             continue;
@@ -121,7 +110,7 @@ void pawl__ports_drain(struct shard *shard,
     struct pawl_event event;
 
     for (uint32_t i = 0; i < top; i++) {
-        struct pawl_port *port = port_at(shard, i);
+        struct pawl_port *port = intake_port(shard, i);
         struct port_lane *lane;
 
         if (port == NULL)

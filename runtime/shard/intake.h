@@ -2,13 +2,24 @@
  * intake.h - the shards' side of ports.
  *
  * Layer: shard. Owner: the shard, but for pawl__ports_waiting. Fairness: every turn takes at most a
- * quota from each port, and begins with another port than the turn before. Under pressure (shard.h) the
- * round ends before the next port.
+ * quota from each port, and begins with another port than the turn before. Under pressure (shard.h)
+ * the round ends before the next port.
  */
 #ifndef PAWL_SHARD_INTAKE_H
 #define PAWL_SHARD_INTAKE_H
 
 #include "shard/registry.h"
+
+/* The port of an entry, if there is one that this shard has not left. */
+static inline struct pawl_port *intake_port(const struct shard *shard, uint32_t index)
+{
+    const struct port_entry *entry = &shard->ports->entries[index];
+    const uint32_t life = load_acquire(&entry->life); /* (E2) pairs with (E1) */
+
+    if ((life & 1) == 0 || shard->port_left[index] == life)
+        return NULL;
+    return load_relaxed(&entry->port); /* relaxed: (E2) orders it */
+}
 
 /* Phases of the turn, for one shard. Each returns how many events were handled. */
 uint32_t pawl__ports_take_control(struct shard *shard);

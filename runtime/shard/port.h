@@ -1,11 +1,14 @@
 /*
- * port.h - ports inside: the rings between one producer and every shard, and how a shard finds them.
+ * port.h - ports inside: the rings between one producer and every shard, and how a shard finds
+ * them.
  *
- * Layer: shard. A port has a lane to each shard: a ring of events, a small ring of control events, a
- * ring of completions back. A thread that posts without a port has a hidden one (shard/portless.c).
- * So every ring has one producer: a producer that loses its core in the middle of a post stops nobody.
+ * Layer: shard. A port has a lane to each shard: a ring of events, a small ring of control events,
+ * a ring of completions back. A thread that posts without a port has a hidden one
+ * (shard/portless.c). So every ring has one producer: a producer that loses its core in the middle
+ * of a post stops nobody.
  *
- * A completion cannot find its ring full: a port admits no more completions at once than a ring holds.
+ * A completion cannot find its ring full: a port admits no more completions at once than a ring
+ * holds.
  */
 #ifndef PAWL_SHARD_PORT_H
 #define PAWL_SHARD_PORT_H
@@ -15,7 +18,9 @@
 
 #include "shard/shard.h"
 
-/* Field owners: I constant once published; P the producer; S the shard; the rings have both ends. */
+/*
+ * Field owners: I constant once published; P the producer; S the shard; the rings have both ends.
+ */
 struct port_lane {
     struct spsc events;
     struct spsc control;
@@ -29,6 +34,8 @@ struct port_lane {
     bool flush;                                        /* S: it is in shard->ports_flush */
 };
 
+struct agent;
+
 /* Field owners: I constant; P the producer; A any thread; R the registry's mutex. */
 struct pawl_port {
     struct port_registry *registry; /* I */
@@ -40,6 +47,7 @@ struct pawl_port {
     struct port_lane *lanes;        /* I: one a shard */
     uint16_t *touched;              /* I: P's list of shards to flush */
     struct park park;               /* P sleeps, shards wake */
+    _Atomic(struct agent *) agent;  /* P: whose port it is; NULL: nobody's (lane/agent.h) */
 
     _Alignas(SPSC_LINE) uint32_t outstanding; /* P: completions asked for and not reaped */
     uint32_t reap_next;                       /* P: the lane where reaping goes on */

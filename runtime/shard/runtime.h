@@ -1,7 +1,8 @@
 /*
  * runtime.h - what the shards of a runtime share, and the stages of its life.
  *
- * Layer: shard. Made and unmade by runtime.c, read by the monitor and by any thread that reads tasks.
+ * Layer: shard. Made and unmade by runtime.c, read by the monitor and by any thread that reads
+ * tasks.
  */
 #ifndef PAWL_SHARD_RUNTIME_H
 #define PAWL_SHARD_RUNTIME_H
@@ -12,7 +13,11 @@
 
 #include "shard/alias.h"
 #include "shard/registry.h"
+#include <pawl/work.h>
+
 #include "shard/shard.h"
+
+#define LANE_MACHINE_NONE UINT32_MAX
 
 enum runtime_stage {
     STAGE_OPEN,
@@ -53,6 +58,16 @@ struct pawl_runtime {
     struct pages_stats pages; /* of the shards themselves */
     struct store *store;      /* NULL: none (shard/store_open.h) */
     struct aliases aliases;   /* I: empty without a store */
+    struct lane *lanes;       /* I: lane_count of them (shard/lanes.h) */
+    uint32_t lane_count;
+    uint32_t lane_machine;                /* I: of lanes' own tasks, or LANE_MACHINE_NONE */
+    _Atomic uint64_t lanes_told;          /* A: grows: lanes are to be looked at again */
+    const struct pawl_work_options *work; /* I: NULL: none */
+    const struct pawl_machine *work_machines[PAWL_WORK_MACHINES]; /* I: the last ones listed */
+    unsigned work_first;                /* I: position of the first of these */
+    struct pawl_machine *lane_compiled; /* I: NULL: none */
+    const struct pawl_machine **listed; /* I: the host's and these; NULL: only the host's */
+    _Atomic uint64_t incarnations;      /* A: the newest: epoch:24 | count:40 (shard/agents.c) */
 
     pthread_mutex_t mutex;
     enum runtime_stage stage; /* L */

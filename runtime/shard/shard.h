@@ -38,6 +38,7 @@
 
 struct pawl_port;
 struct durable;
+struct lanes;
 struct link;
 
 /* Chunks of the shard's fifos, kept so that staging can promise a push that cannot fail. */
@@ -135,10 +136,13 @@ struct shard {
     pawl_undelivered_fn *on_undelivered;
     struct durable *durable;       /* I: NULL where the runtime has no store (shard/durable.h) */
     const struct aliases *aliases; /* I: NULL where no task has moved (shard/alias.h) */
+    struct lanes *lanes;           /* I: NULL where the runtime has no lanes (shard/lanes.h) */
 
     /* The turn. */
     uint64_t now_ns;
-    uint32_t since; /* now, as slots store it */
+    uint32_t since;   /* now, as slots store it */
+    uint64_t wall_ns; /* the wall clock in turn wall_turn */
+    uint64_t wall_turn;
     struct random random;
     struct table table;
     struct arena arena;
@@ -169,6 +173,8 @@ struct shard {
     int create_error;     /* S: how a step with source SOURCE_CREATE ended */
     uint32_t create_version;
     uint16_t create_state;
+    const void *create_payload; /* S: of the first step under way */
+    size_t create_payload_size;
     struct batch batch;
     struct pawl_step step;
     struct pawl_counters count; /* S: kept plainly, published once a turn */
@@ -268,6 +274,17 @@ static inline const struct shard_machine *shard_machine_of(const struct shard *s
 {
     _Static_assert(SLOT_ALIVE == 1, "the flag lies directly above the machine's number");
     return &shard->machines_by_head[head >> 16 & (2 * MACHINES_MAX - 1)];
+}
+
+/* The wall clock, once a turn; 0: there is none. */
+static inline uint64_t shard_wall_ns(struct shard *shard)
+{
+    if (shard->wall_turn != shard->count.turns) {
+        shard->wall_turn = shard->count.turns;
+        shard->wall_ns =
+            shard->clock->wall_ns != NULL ? shard->clock->wall_ns(shard->clock->user) : 0;
+    }
+    return shard->wall_ns;
 }
 
 static inline uint64_t shard_tick_of(const struct shard *shard, uint64_t ns)

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "shard/claim.h"
 #include "shard/create.h"
 #include "shard/deferral.h"
 #include "shard/durable.h"
@@ -301,6 +302,7 @@ void pawl__step_end_task(struct shard *shard, struct pawl_task task)
 
     pawl__timers_end(shard, slot);
     pawl__deferral_end(shard, slot, task, -ECANCELED);
+    pawl__claim_end(shard, slot);
     pawl__table_release(&shard->table, index, context_size);
     shard->count.ended++;
 }
@@ -378,6 +380,8 @@ static enum verdict step_commit(struct shard *shard, struct pawl_task task)
     for (uint32_t i = 0; i < step->kept_count; i++)
         pawl__deferral_append(shard, slot, step->kept[i]);
     bear(shard);
+    if (step_has_claim(step))
+        pawl__claim_commit(shard, step);
     if (is_durable(step)) {
         record(shard);
     } else {
@@ -403,6 +407,12 @@ static enum verdict step_end(struct shard *shard)
     struct pawl_step *step = &shard->step;
     const struct pawl_task task = shard_task(shard, step->slot, step->slot_index);
 
+    if (step_has_claim(step) && (step->staged & STAGED_ERROR) == 0) {
+        const int error = pawl__claim_stage(shard, step);
+
+        if (unlikely(error != 0))
+            pawl__step_fail(step, error);
+    }
     if (is_durable(step) && (step->staged & STAGED_ERROR) == 0) {
         const int error = pawl__durable_admit_step(shard, step);
 
@@ -492,6 +502,7 @@ enum verdict pawl__step_create(struct shard *shard, uint32_t slot_index,
         if (step->was_recorded && pawl__durable_admit(shard, 0, ROOM_END) == 0)
             pawl__durable_step(shard, slot_index, PAWL_CODE_CREATE, ENTRY_ENDED);
         pawl__deferral_end(shard, slot, event->task, -ESTALE);
+        pawl__claim_end(shard, slot);
         pawl__table_release(&shard->table, slot_index, context_size);
     }
     return verdict;

@@ -34,6 +34,8 @@ struct staged_timer {
 #define STAGED_CREATES 0x040u
 #define STAGED_KEPT    0x080u
 #define STAGED_ERROR   0x100u
+#define STAGED_GOOD    0x200u /* for the lane's breaker and counters (shard/claim.h) */
+#define STAGED_BAD     0x400u
 
 struct pawl_step {
     struct shard *shard;

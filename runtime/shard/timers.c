@@ -21,6 +21,13 @@ static uint32_t find(const struct shard *shard, const struct slot *slot, unsigne
     return node;
 }
 
+uint64_t pawl__timer_tick(const struct shard *shard, const struct slot *slot, unsigned timer)
+{
+    const uint32_t node = find(shard, slot, timer);
+
+    return node != 0 ? node_at(shard, node)->expiry : UINT64_MAX;
+}
+
 static void unlink(const struct shard *shard, struct slot *slot, uint32_t node)
 {
     uint32_t *link = &slot->timers;

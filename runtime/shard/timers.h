@@ -4,10 +4,10 @@
  * Layer: shard. Owner: the shard. A task's armed timers form a list through timer_node.sibling that
  * begins in slot.timers; a timer has at most one node.
  *
- * A timer that expires becomes an event with PAWL_EVENT_TIMER: arg[0] the timer, arg[1] its node and
- * stamp. Until the event is handled the node stays in the task's list, no longer armed; so a step that
- * cancels, arms anew or ends the task meanwhile takes the node away or gives it a new stamp, and the
- * event finds that it is void.
+ * A timer that expires becomes an event with PAWL_EVENT_TIMER: arg[0] the timer, arg[1] its node
+ * and stamp. Until the event is handled the node stays in the task's list, no longer armed; so a
+ * step that cancels, arms anew or ends the task meanwhile takes the node away or gives it a new
+ * stamp, and the event finds that it is void.
  */
 #ifndef PAWL_SHARD_TIMERS_H
 #define PAWL_SHARD_TIMERS_H
@@ -33,14 +33,18 @@ void pawl__timer_drop(struct shard *shard, uint32_t node);
 void pawl__timer_retry(struct shard *shard, struct slot *slot, uint32_t node);
 
 /*
- * Restoring, before the shard is turned. add, forget: the timers of a task, in a slab of nodes that need not be
- * a shard's; a node's expiry is shard time in ns then. add returns false: no memory. arm: those of a slot of
- * this shard, for the wheel; false: there is no such timer in the task's machine.
+ * Restoring, before the shard is turned. add, forget: the timers of a task, in a slab of nodes that
+ * need not be a shard's; a node's expiry is shard time in ns then. add returns false: no memory.
+ * arm: those of a slot of this shard, for the wheel; false: there is no such timer in the task's
+ * machine.
  */
 bool pawl__timers_restore_add(struct slab *nodes, struct slot *slot, uint32_t slot_index,
                               unsigned timer, uint64_t expiry_ns);
 void pawl__timers_restore_forget(struct slab *nodes, struct slot *slot);
 bool pawl__timers_restore_arm(struct shard *shard, struct slot *slot, unsigned timers_count);
+
+/* When a task's timer fires; UINT64_MAX: it is not armed. */
+uint64_t pawl__timer_tick(const struct shard *shard, const struct slot *slot, unsigned timer);
 
 /* Phase of the turn: runs what is due. Returns how many timers fired. */
 uint32_t pawl__timers_take(struct shard *shard);

@@ -11,6 +11,8 @@
 #include "shard/durable.h"
 #include "shard/exchange.h"
 #include "shard/intake.h"
+#include "shard/lane_keeper.h"
+#include "shard/lanes.h"
 #include "shard/shard.h"
 #include "shard/timers.h"
 #include "task/event.h"
@@ -124,6 +126,8 @@ static uint32_t end(struct shard *shard)
     pawl__exchange_flush(shard);
     pawl__ports_flush(shard);
     keep_house(shard);
+    if (shard->lanes != NULL)
+        pawl__lanes_publish(shard);
     publish(shard);
     store_release(&shard->taken, shard->taken_inside); /* pairs with drain's look */
     return released;
@@ -139,6 +143,10 @@ uint32_t pawl__turn(struct shard *shard)
     handled += take_local(shard, &shard->local, handled);
     handled += take_outside(shard);
     handled += pawl__timers_take(shard);
+    if (shard->lanes != NULL)
+        handled += pawl__lanes_take(shard);
+    if (shard->lanes != NULL && shard->durable != NULL)
+        pawl__lane_keeper_take(shard);
     return handled + end(shard);
 }
 
@@ -172,7 +180,10 @@ bool pawl__shard_has_work(struct shard *shard)
     return shard->house_more ||
            (inside && (fifo_count(&shard->local) > 0 || fifo_count(&shard->local_control) > 0 ||
                        pawl__exchange_has_work(shard))) ||
-           (outside && pawl__ports_have_work(shard));
+           (outside && pawl__ports_have_work(shard)) ||
+           (shard->lanes != NULL &&
+            (pawl__lanes_have_work(shard) ||
+             (shard->durable != NULL && pawl__lane_keeper_has_work(shard))));
 }
 
 uint64_t pawl__shard_timeout_ns(struct shard *shard)
@@ -185,6 +196,11 @@ uint64_t pawl__shard_timeout_ns(struct shard *shard)
     if (shard->durable != NULL) {
         timeout_ns = pawl__durable_timeout_ns(shard);
         held = fifo_count(&shard->durable->held_events); /* they wait for a wake */
+    }
+    if (shard->lanes != NULL) {
+        const uint64_t lanes_ns = pawl__lanes_timeout_ns(shard);
+
+        timeout_ns = lanes_ns < timeout_ns ? lanes_ns : timeout_ns;
     }
     if (shard->inflight > held)
         return timeout_ns < BACKLOG_LOOK_NS ? timeout_ns : BACKLOG_LOOK_NS;

@@ -39,6 +39,8 @@ struct fixture_options {
     uint64_t tasks_max;
     uint64_t tick_ns;
     uint64_t seed;
+    const struct pawl_lane_def *lanes;
+    unsigned lane_count;
     void *user;
 };
 
@@ -299,6 +301,8 @@ static inline void fixture_open(struct fixture *f, const struct fixture_options 
     options.tasks_max = o->tasks_max;
     options.inflight_max = o->inflight_max;
     options.exchange_ring = o->exchange_ring;
+    options.lanes = o->lanes;
+    options.lane_count = o->lane_count;
     options.no_huge_pages = 1;
     options.user = f;
     options.on_undelivered = fixture_on_undelivered;

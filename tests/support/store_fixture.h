@@ -49,6 +49,8 @@ struct store_fixture_options {
     uint32_t inflight_max;
     uint32_t exchange_ring;
     uint32_t port_capacity;
+    const struct pawl_lane_def *lanes;
+    unsigned lane_count;
     struct pawl_store_options
         store; /* directory and callbacks are the fixture's; size 0: all defaults, and
                                         snapshots only when asked */
@@ -208,6 +210,8 @@ static inline int store_try_open(struct store_fixture *s)
     options.tasks_max = s->options.tasks_max != 0 ? s->options.tasks_max : 1u << 16;
     options.inflight_max = s->options.inflight_max;
     options.exchange_ring = s->options.exchange_ring;
+    options.lanes = s->options.lanes;
+    options.lane_count = s->options.lane_count;
     options.no_huge_pages = 1;
     options.user = f;
     options.on_undelivered = fixture_on_undelivered;

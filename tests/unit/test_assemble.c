@@ -119,13 +119,23 @@ Test(assemble, wrong_options_are_refused_with_the_field_named)
 Test(assemble, options_of_no_version_are_refused)
 {
     struct world *world = world_create(PAWL_DRIVE_HOST, 1);
-    const size_t whole = world->options.size;
+    const size_t first = offsetof(struct pawl_options, lanes); /* of the first version */
 
     for (unsigned i = 0; i < 3; i++) {
-        world->options.size = i == 0 ? 0 : i == 1 ? sizeof(size_t) : whole - 1;
+        world->options.size = i == 0 ? 0 : i == 1 ? sizeof(size_t) : first - 1;
         cr_assert_eq(pawl_open(&world->options, &world->runtime), -EINVAL);
         cr_assert_eq(world->runtime, NULL);
     }
+    world_close(world);
+}
+
+Test(assemble, options_of_an_older_version_are_served)
+{
+    struct world *world = world_create(PAWL_DRIVE_HOST, 1);
+
+    world->options.size = offsetof(struct pawl_options, lanes);
+    world->options.lane_count = 77; /* behind the end of what that host knows */
+    cr_assert_eq(pawl_open(&world->options, &world->runtime), 0);
     world_close(world);
 }
 

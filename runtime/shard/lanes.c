@@ -1,0 +1,517 @@
+/*
+ * lanes.c - the phase of the turn that hands ready tasks out.
+ *
+ * Layer: shard. Owner: the shard.
+ *
+ * Handing out is delivering the machine's lease event, in batches like any other event; the step that
+ * it leads to writes the claim, and its completion is the lease. A task may refuse (a guard, a limit):
+ * then it is put aside for a while (tickets.c).
+ *
+ * Fairness. Agents: who was served longest ago is first, each is served up to a batch. Lanes of one
+ * agent: stride scheduling (Waldspurger, 1995); each lane has a pass that grows by STRIDE / weight with
+ * every lease, the smallest is next. In a steady state passes are never more than a STRIDE apart, so one
+ * that lags further had nothing, or nobody to have it: it catches up to there, and what it missed is gone.
+ */
+#include "shard/lanes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shard/durable.h"
+#include "shard/intake.h"
+#include "shard/registry.h"
+#include "shard/runtime.h"
+
+#define STRIDE (UINT64_C(1) << 20)
+
+/* How often the oldest ticket is looked for: it touches one of each rank. */
+#define OLDEST_NS UINT64_C(10000000)
+
+void pawl__lanes_wake(struct pawl_runtime *runtime)
+{
+    add_acq_rel(&runtime->lanes_told, 1); /* (T1) pairs with (T2) */
+    for (uint32_t i = 0; i < runtime->shard_count; i++)
+        park_wake(&runtime->shards[i]->park);
+}
+
+/* ---- Handing out ---- */
+
+/* Which tasks are offered in one batch, and what each of them was granted under. */
+struct offer {
+    uint32_t tickets[BATCH_MAX];
+    uint32_t rounds[BATCH_MAX];
+    uint8_t lanes[BATCH_MAX];
+    uint32_t count;
+};
+
+/* Whether the first ticket of one order comes before that of another. Neither is empty. */
+static bool is_before(const struct lanes *lanes, const struct order *a, const struct order *b)
+{
+    if (order_rank(a) != order_rank(b))
+        return order_rank(a) < order_rank(b);
+    return lanes_ticket(lanes, pawl__order_first(a))->since <
+           lanes_ticket(lanes, pawl__order_first(b))->since;
+}
+
+/* The most urgent tickets that this agent may have: those of anybody, and those that are his alone. */
+static uint32_t take_urgent(const struct lanes *lanes, struct lane_part *part, uint64_t agent,
+                            uint32_t *tickets, uint32_t max)
+{
+    struct assigned *mine = part->assigned_count > 0 ? pawl__lanes_assigned(part, agent) : NULL;
+    uint32_t count = 0;
+
+    if (likely(mine == NULL))
+        return pawl__order_take(&part->order, tickets, max);
+    while (count < max && order_count(&mine->order) > 0 && order_count(&part->order) > 0) {
+        const bool his = is_before(lanes, &mine->order, &part->order);
+
+        count += pawl__order_take(his ? &mine->order : &part->order, tickets + count, 1);
+    }
+    count += pawl__order_take(&mine->order, tickets + count, max - count);
+    return count + pawl__order_take(&part->order, tickets + count, max - count);
+}
+
+static uint64_t available(const struct lane_part *part, uint64_t agent)
+{
+    const struct assigned *mine =
+        part->assigned_count > 0 ? pawl__lanes_assigned(part, agent) : NULL;
+
+    return order_count(&part->order) + (mine != NULL ? order_count(&mine->order) : 0);
+}
+
+/* The lane of the mask whose turn it is. */
+static uint32_t next_lane(struct lanes *lanes, uint64_t mask)
+{
+    uint32_t best = (uint32_t)__builtin_ctzll(mask);
+    uint64_t top = lanes->parts[best].pass;
+
+    for (uint64_t left = mask & (mask - 1); left != 0; left &= left - 1) {
+        const uint32_t i = (uint32_t)__builtin_ctzll(left);
+
+        if (lanes->parts[i].pass < lanes->parts[best].pass)
+            best = i;
+        if (lanes->parts[i].pass > top)
+            top = lanes->parts[i].pass;
+    }
+    if (top - lanes->parts[best].pass > STRIDE)
+        lanes->parts[best].pass = top - STRIDE;
+    return best;
+}
+
+/* Takes up to `wanted` tickets out of one lane; fewer: this lane has no more for now. */
+static uint32_t take_lane(struct shard *shard, uint32_t number, const struct agent *agent,
+                          struct offer *offer, uint32_t wanted)
+{
+    struct lanes *lanes = shard->lanes;
+    struct lane_part *part = &lanes->parts[number];
+    const struct lane_grant grant = lane_admit(part->lane, shard->now_ns, wanted);
+    uint32_t count;
+
+    if (unlikely(grant.count < wanted))
+        part->retry_ns = grant.retry_ns;
+    if (unlikely(grant.wake))
+        pawl__lanes_wake(shard->runtime);
+    if (grant.count == 0)
+        return 0;
+    count = take_urgent(lanes, part, agent->number, offer->tickets + offer->count, grant.count);
+    if (count < grant.count && lane_return(part->lane, grant.round, grant.count - count))
+        pawl__lanes_wake(shard->runtime);
+    for (uint32_t i = 0; i < count; i++) {
+        offer->rounds[offer->count + i] = grant.round;
+        offer->lanes[offer->count + i] = (uint8_t)number;
+    }
+    offer->count += count;
+    part->ready -= count;
+    if (part->ready == 0)
+        lanes->ready &= ~(UINT64_C(1) << number);
+    part->pass += count * (STRIDE / part->lane->weight);
+    return count;
+}
+
+static void collect(struct shard *shard, const struct agent *agent, uint64_t mask,
+                    struct offer *offer, uint32_t wanted)
+{
+    struct lanes *lanes = shard->lanes;
+
+    while (mask != 0 && offer->count < wanted) {
+        const uint32_t number = next_lane(lanes, mask);
+        const bool alone = (mask & (mask - 1)) == 0;
+        const uint64_t there = available(&lanes->parts[number], agent->number);
+        uint32_t ask = alone ? wanted - offer->count : 1;
+
+        if (ask > there)
+            ask = (uint32_t)there;
+        if (ask == 0 || take_lane(shard, number, agent, offer, ask) < ask ||
+            (alone && ask == there))
+            mask &= ~(UINT64_C(1) << number);
+    }
+}
+
+/* Tickets whose task is not leased after its step: it refused. */
+static void settle(struct shard *shard, const struct pawl_event *events, const struct offer *offer)
+{
+    struct lanes *lanes = shard->lanes;
+
+    for (uint32_t i = 0; i < offer->count; i++) {
+        const struct slot *slot = table_slot(&shard->table, id_slot(events[i].task));
+        struct ticket *ticket;
+
+        /* relaxed: our own. The task may have ended, and its slot, or its ticket, be another's. */
+        if (load_relaxed(&slot->generation) != id_generation(events[i].task) ||
+            slot->extension != offer->tickets[i])
+            continue;
+        ticket = lanes_ticket(lanes, offer->tickets[i]);
+        if (ticket->place != TICKET_HANDED)
+            continue;
+        lanes->parts[ticket->lane].count[LANE_RETURNED]++;
+        pawl__lanes_put_aside(shard, offer->tickets[i]);
+    }
+}
+
+/* Whatever has not become a lease is given back to its lane's limits. */
+static void give_back(struct shard *shard, const struct offer *offer, uint32_t first, uint32_t end)
+{
+    bool told = false;
+
+    for (uint32_t i = first; i < end; i++) {
+        struct lane_part *part = &shard->lanes->parts[offer->lanes[i]];
+
+        if (part->used < part->offered)
+            told |= lane_return(part->lane, offer->rounds[i], part->offered - part->used);
+        part->offered = part->used = 0;
+    }
+    if (told)
+        pawl__lanes_wake(shard->runtime);
+}
+
+/* Run after run of offers under one round: probes and other leases are told apart by it. */
+static void deliver(struct shard *shard, const struct pawl_event *events, const struct offer *offer)
+{
+    struct lanes *lanes = shard->lanes;
+
+    for (uint32_t first = 0; first < offer->count;) {
+        uint32_t end = first + 1;
+
+        while (end < offer->count && offer->rounds[end] == offer->rounds[first])
+            end++;
+        for (uint32_t i = first; i < end; i++)
+            lanes->parts[offer->lanes[i]].offered++;
+        lanes->to_round = offer->rounds[first];
+        pawl__batch(shard, events + first, end - first, lanes->to_source);
+        give_back(shard, offer, first, end);
+        first = end;
+    }
+}
+
+/* Other shards have spent the credits meanwhile: what is too much goes back to where it was. */
+static void take_back(struct shard *shard, struct offer *offer, uint32_t count)
+{
+    struct lanes *lanes = shard->lanes;
+    bool told = false;
+
+    while (offer->count > count) {
+        const uint32_t i = --offer->count;
+        struct lane_part *part = &lanes->parts[offer->lanes[i]];
+
+        part->pass -= STRIDE / part->lane->weight;
+        told |= lane_return(part->lane, offer->rounds[i], 1);
+        if (order_reserve(&lanes->pool) == 0)
+            pawl__lanes_place(shard, offer->tickets[i]);
+        else
+            pawl__lanes_put_aside(shard, offer->tickets[i]);
+    }
+    if (told)
+        pawl__lanes_wake(shard->runtime);
+}
+
+/*
+ * Credits are taken last, as many as there are tasks for: another shard that looks for some and finds
+ * none may then sleep, because they are spent and not only borrowed.
+ */
+static uint32_t serve(struct shard *shard, struct pawl_port *port, struct agent *agent,
+                      uint64_t mask)
+{
+    struct lanes *lanes = shard->lanes;
+    struct pawl_event events[BATCH_MAX];
+    struct offer offer;
+    const uint32_t there = load_acquire(&agent->credits); /* (G2) */
+
+    offer.count = 0;
+    if (there > 0)
+        collect(shard, agent, mask, &offer, there < BATCH_MAX ? there : BATCH_MAX);
+    if (offer.count > 0)
+        take_back(shard, &offer, agent_take(agent, offer.count));
+    if (offer.count == 0)
+        return 0;
+    for (uint32_t i = 0; i < offer.count; i++)
+        __builtin_prefetch(table_slot(&shard->table, lanes_ticket(lanes, offer.tickets[i])->slot),
+                           1);
+    for (uint32_t i = 0; i < offer.count; i++) {
+        const uint32_t index = lanes_ticket(lanes, offer.tickets[i])->slot;
+        const struct slot *slot = table_slot(&shard->table, index);
+        /* relaxed: our own */
+        const uint8_t machine = head_machine(load_relaxed(&slot->head));
+
+        events[i] = (struct pawl_event){.task = shard_task(shard, slot, index),
+                                        .code = shard->machines[machine].machine->lease_event,
+                                        .flags = PAWL_EVENT_COMPLETE,
+                                        .tag = PAWL__LEASE_TAG};
+    }
+    lanes->to = agent;
+    lanes->to_source = (uint16_t)(port->index + 1);
+    deliver(shard, events, &offer);
+    lanes->to = NULL;
+    settle(shard, events, &offer);
+    lanes->changed = true;
+    return offer.count;
+}
+
+/* ---- Agents that are gone ---- */
+
+/*
+ * Ends up to a batch of the leases in a list, early. What its machine keeps leased all the same goes on
+ * until its deadline, in the list of those before.
+ */
+static uint32_t lose(struct shard *shard, uint32_t holder)
+{
+    struct lanes *lanes = shard->lanes;
+    uint32_t count = 0;
+
+    while (lanes->held[holder] != 0 && count < BATCH_MAX &&
+           (shard->durable == NULL || pawl__durable_gate(shard, true))) {
+        const uint32_t index = lanes->held[holder];
+        struct ticket *ticket = lanes_ticket(lanes, index);
+        const struct slot *slot = table_slot(&shard->table, ticket->slot);
+        const struct pawl_machine *machine =
+            shard->machines[head_machine(load_relaxed(&slot->head))].machine; /* relaxed: own */
+        const struct pawl_event event = {.task = shard_task(shard, slot, ticket->slot),
+                                         .code = machine->timers[machine->lease_timer].event};
+
+        lanes->lost = PAWL_LOST_AGENT;
+        pawl__dispatch(shard, &event, 0);
+        lanes->lost = PAWL_LOST_NOT;
+        if (lanes->held[holder] == index && ticket->place == TICKET_LEASED)
+            pawl__lanes_orphan(shard, index);
+        count++;
+    }
+    return count;
+}
+
+static void note_beat(struct lanes *lanes, const struct agent *agent)
+{
+    /* relaxed: a sign of life that comes late is one that came late */
+    const uint64_t at = load_relaxed(&agent->beat_ns) + agent->heartbeat_ns + 1;
+
+    if (agent->heartbeat_ns != 0 && at < lanes->beat_ns)
+        lanes->beat_ns = at;
+}
+
+/* Whether the agent is to be passed over, because it is gone or seems to be; its leases end. */
+static bool is_gone(struct shard *shard, const struct pawl_port *port, struct agent *agent,
+                    uint32_t *handled)
+{
+    struct lanes *lanes = shard->lanes;
+    const uint32_t life = load_relaxed(&shard->ports->entries[port->index].life); /* E2 was */
+
+    if (unlikely(agent->resumed && lanes->adopted[port->index] != life)) {
+        lanes->adopted[port->index] = life;
+        pawl__lanes_adopt(shard, port->index, agent->incarnation);
+    }
+    if (load_acquire(&agent->gone) != 0) { /* (A2) pairs with (A1) */
+        *handled += lose(shard, port->index);
+        if (lanes->held[port->index] == 0) {
+            lanes->let_go[port->index] = life;
+            add_acq_rel(&agent->left, 1); /* (A3) pairs with (A4): our last look at it */
+        }
+        return true;
+    }
+    if (agent_is_silent(agent, shard->now_ns)) {
+        *handled += lose(shard, port->index);
+        return true;
+    }
+    if (lanes->held[port->index] != 0)
+        note_beat(lanes, agent);
+    return false;
+}
+
+static struct agent *agent_at(const struct shard *shard, const struct pawl_port *port)
+{
+    if (port == NULL || shard->lanes->let_go[port->index] ==
+                            load_relaxed(&shard->ports->entries[port->index].life)) /* E2 was */
+        return NULL;
+    return load_acquire(&port->agent); /* (A6) pairs with (A5) */
+}
+
+static uint64_t told(const struct shard *shard)
+{
+    return load_acquire(&shard->runtime->lanes_told); /* (T2) pairs with (T1) */
+}
+
+/* What was refused is asked for again when somebody has told, even before its time. */
+static void hear(struct shard *shard)
+{
+    struct lanes *lanes = shard->lanes;
+
+    if (likely(told(shard) == lanes->told))
+        return;
+    lanes->told = told(shard);
+    for (uint32_t i = 0; i < lanes->count; i++)
+        lanes->parts[i].retry_ns = 0;
+}
+
+/* Lanes with ready tasks that may hand out now. */
+static uint64_t open_lanes(const struct shard *shard)
+{
+    const struct lanes *lanes = shard->lanes;
+    uint64_t mask = lanes->ready;
+
+    for (uint64_t left = mask; left != 0; left &= left - 1) {
+        const uint32_t i = (uint32_t)__builtin_ctzll(left);
+
+        if (unlikely(lanes->parts[i].retry_ns > shard->now_ns))
+            mask &= ~(UINT64_C(1) << i);
+    }
+    return mask;
+}
+
+/* What the agent of this port gets in this turn; handled counts on. Returns how much it got. */
+static uint32_t serve_port(struct shard *shard, uint32_t index, uint32_t *handled)
+{
+    struct pawl_port *port = intake_port(shard, index);
+    struct agent *agent = agent_at(shard, port);
+    uint64_t mask;
+    uint32_t got;
+
+    if (agent == NULL || is_gone(shard, port, agent, handled))
+        return 0;
+    mask = open_lanes(shard) & agent->lanes;
+    if (mask == 0 || *handled >= QUOTA || shard->inflight >= shard->inflight_soft ||
+        (shard->durable != NULL && !pawl__durable_gate(shard, false)))
+        return 0;
+    got = serve(shard, port, agent, mask);
+    *handled += got;
+    return got;
+}
+
+/* All agents, each in its turn; those that get something are the last in the next round. */
+static uint32_t serve_all(struct shard *shard, uint32_t top)
+{
+    struct lanes *lanes = shard->lanes;
+    uint32_t handled = 0, kept = 0, served = 0;
+
+    for (; lanes->round_count < top; lanes->round_count++)
+        lanes->round[lanes->round_count] = (uint16_t)lanes->round_count;
+    for (uint32_t n = 0; n < lanes->round_count; n++) {
+        const uint16_t index = lanes->round[n];
+
+        if (index < top && serve_port(shard, index, &handled) > 0)
+            lanes->served[served++] = index;
+        else
+            lanes->round[kept++] = index;
+    }
+    memcpy(lanes->round + kept, lanes->served, served * sizeof(*lanes->served));
+    return handled;
+}
+
+uint32_t pawl__lanes_take(struct shard *shard)
+{
+    struct lanes *lanes = shard->lanes;
+
+    if (unlikely(lanes->retry_first != 0))
+        pawl__lanes_take_back(shard);
+    hear(shard);
+    lanes->beat_ns = UINT64_MAX;
+    return serve_all(shard, load_acquire(&shard->ports->top));
+}
+
+bool pawl__lanes_have_work(struct shard *shard)
+{
+    const uint32_t top = load_acquire(&shard->ports->top);
+    const bool open = shard->durable == NULL || pawl__durable_gate(shard, false);
+    const uint64_t mask = open ? open_lanes(shard) : 0;
+    /* Without room in the journal no lease can end: room comes with a wake. */
+    const bool inside = shard->durable == NULL || pawl__durable_gate(shard, true);
+
+    if (shard->lanes->ready != 0 && told(shard) != shard->lanes->told)
+        return true;
+    for (uint32_t i = 0; i < top; i++) {
+        const struct pawl_port *port = intake_port(shard, i);
+        struct agent *agent = agent_at(shard, port);
+
+        if (agent == NULL)
+            continue;
+        if (load_acquire(&agent->gone) != 0) {
+            if (shard->lanes->held[i] == 0 || inside)
+                return true;
+            continue;
+        }
+        if ((agent->lanes & mask) != 0 && load_acquire(&agent->credits) > 0 && /* (G2) */
+            !agent_is_silent(agent, shard->now_ns))
+            for (uint64_t left = agent->lanes & mask; left != 0; left &= left - 1)
+                if (available(&shard->lanes->parts[__builtin_ctzll(left)], agent->number) > 0)
+                    return true;
+    }
+    return false;
+}
+
+uint64_t pawl__lanes_timeout_ns(struct shard *shard)
+{
+    const struct lanes *lanes = shard->lanes;
+    const uint64_t now = shard->clock->now_ns(shard->clock->user);
+    uint64_t at = lanes->held_count > 0 ? lanes->beat_ns : UINT64_MAX;
+
+    for (uint64_t left = lanes->ready; left != 0; left &= left - 1) {
+        const uint64_t retry = lanes->parts[__builtin_ctzll(left)].retry_ns;
+
+        /* As in open_lanes: what has come since the turn is not to be slept over. */
+        if (retry > shard->now_ns && retry < at)
+            at = retry;
+    }
+    if (lanes->retry_first != 0 && lanes_ticket(lanes, lanes->retry_first)->spare[1] < at)
+        at = lanes_ticket(lanes, lanes->retry_first)->spare[1];
+    if (lanes->oldest_due && lanes->oldest_ns + OLDEST_NS < at)
+        at = lanes->oldest_ns + OLDEST_NS;
+    if (at == UINT64_MAX)
+        return UINT64_MAX;
+    return at > now ? at - now : 0;
+}
+
+static uint64_t oldest(const struct lane_part *part)
+{
+    uint64_t since = pawl__order_oldest(&part->order);
+
+    for (uint32_t i = 0; i < part->assigned_count; i++) {
+        const uint64_t other = pawl__order_oldest(&part->assigned[i].order);
+
+        if (other != 0 && (since == 0 || other < since))
+            since = other;
+    }
+    return since;
+}
+
+void pawl__lanes_publish(struct shard *shard)
+{
+    struct lanes *lanes = shard->lanes;
+    const bool look =
+        (lanes->changed || lanes->oldest_due) && shard->now_ns - lanes->oldest_ns >= OLDEST_NS;
+
+    if (!lanes->changed && !look)
+        return;
+    lanes->changed = false;
+    lanes->oldest_due = !look && lanes->ready != 0; /* then a later turn looks */
+    if (look)
+        lanes->oldest_ns = shard->now_ns;
+    for (uint32_t i = 0; i < lanes->count; i++) {
+        struct lane_part *part = &lanes->parts[i];
+
+        part->count[LANE_READY] = part->ready + part->aside;
+        if (part->ready == 0)
+            part->count[LANE_OLDEST] = 0;
+        else if (look || part->count[LANE_OLDEST] == 0)
+            part->count[LANE_OLDEST] = oldest(part);
+        /* relaxed: each number is right by itself (pawl/lane.h). */
+        for (unsigned k = 0; k < LANE_COUNTS; k++)
+            store_relaxed(&part->published[k], part->count[k]);
+    }
+}

@@ -1,0 +1,183 @@
+/*
+ * lanes.h - a shard's part of every lane: which of its tasks are ready there, who holds which, and the
+ * phase of the turn that hands out.
+ *
+ * Layer: shard. Owner: the shard, but for what is published.
+ *
+ * Nothing here is stored. The order in a lane is an index over the tasks in ready states, as the leases
+ * are one over those in leased states; a store brings the tasks back and with them all that is in
+ * their claims, and pawl__lanes_restore makes the indexes again.
+ */
+#ifndef PAWL_SHARD_LANES_H
+#define PAWL_SHARD_LANES_H
+
+#include <pawl/lane.h>
+
+#include "lane/agent.h"
+#include "lane/lane.h"
+#include "lane/order.h"
+#include "lane/ticket.h"
+#include "shard/shard.h"
+
+/* The list of leases that agents had before the runtime was opened. */
+#define HELD_BEFORE PORTS_MAX
+
+/* Tickets of one lane for one agent only. */
+struct assigned {
+    uint64_t assignee;
+    struct order order;
+};
+
+/* Counters of pawl_lane_status that a shard keeps, in the order in which they are published. */
+enum lane_count {
+    LANE_READY,
+    LANE_LEASED,
+    LANE_OLDEST, /* since_ns; 0: nothing is ready */
+    LANE_LEASES,
+    LANE_RETURNED,
+    LANE_EXPIRED,
+    LANE_LOST,
+    LANE_REFUSED,
+    LANE_GOOD,
+    LANE_BAD,
+    LANE_COUNTS
+};
+
+/* One lane on one shard. */
+struct lane_part {
+    struct lane *lane;
+    struct order order;        /* for anybody */
+    struct assigned *assigned; /* for one agent each */
+    uint32_t assigned_count;
+    uint32_t ready; /* tickets in all of these orders */
+    uint32_t aside; /* of ready tasks that refused, and are in none until they are offered again */
+    uint64_t pass;  /* among the lanes of an agent the smallest is next */
+    uint64_t retry_ns; /* it may hand out nothing until then; UINT64_MAX: until told */
+    uint32_t offered;  /* of the batch under way */
+    uint32_t used;     /* of these: became leases */
+    uint64_t kept;     /* lane.changed as it is stored (shard/lane_keeper.h) */
+    uint64_t count[LANE_COUNTS];
+    _Atomic uint64_t published[LANE_COUNTS];
+};
+
+/* What a step that is staged will do to its ticket. */
+struct claim_staged {
+    enum lane_role role;
+    uint16_t lane; /* position */
+    uint64_t rank;
+    uint64_t since;
+    uint64_t assignee;
+};
+
+struct lanes {
+    struct lane_part *parts;
+    uint32_t count;
+    struct slab tickets;
+    struct order_pool pool;
+    uint32_t spare;   /* a free ticket, so that a commit cannot want for one */
+    uint64_t ready;   /* lanes with tickets, a bit each */
+    uint64_t since;   /* the newest stamp given out */
+    uint64_t token;   /* the newest given out */
+    uint16_t *round;  /* ports, all below round_count: who was served longest ago is first */
+    uint16_t *served; /* room for as many: those of this turn */
+    uint32_t round_count;
+    uint32_t *held; /* by port: first ticket leased to its agent; [PORTS_MAX]: agents of before */
+    uint32_t held_count; /* tickets in these lists */
+    uint64_t beat_ns;    /* when signs of life are to be looked at; UINT64_MAX: never */
+    uint32_t *let_go;    /* by port: the life of it whose agent has been let go */
+    uint32_t *adopted;   /* by port: the life of it whose agent has been given what it had before */
+    uint64_t oldest_ns;  /* when LANE_OLDEST was last looked up */
+    bool oldest_due;     /* it may have changed since */
+    uint32_t
+        retry_first; /* tickets whose task refused its lease; rank: when they are ready again */
+    uint32_t retry_last;
+    bool changed;  /* counters are to be published */
+    uint64_t told; /* runtime.lanes_told as this turn knows it */
+
+    const struct agent *to; /* being handed to; NULL: the lease event comes from nobody */
+    uint16_t to_source;
+    uint32_t to_round;   /* of the grant: lane_admit */
+    enum pawl_lost lost; /* why lease timers' events are being delivered early */
+    struct claim_staged staged;
+};
+
+/* Of a leased ticket: the round of its grant (lane/lane.h). */
+static inline uint32_t ticket_round(const struct ticket *ticket)
+{
+    return (uint32_t)ticket->spare[0];
+}
+
+static inline void ticket_set_round(struct ticket *ticket, uint32_t round)
+{
+    ticket->spare[0] = round;
+}
+
+/* Everybody ages alike, so what a ticket's rank is when it becomes ready stays right. */
+static inline uint64_t lane_rank(const struct lane *lane, uint32_t priority, uint64_t since_ns)
+{
+    return priority + (lane->age_ns != 0 ? since_ns / lane->age_ns : 0);
+}
+
+/*
+ * All shards look at their lanes again: a limit has become free, a lane was resumed. Thread: any.
+ *
+ *   teller                                  shard
+ *   told += 1                (release) T1   announces its sleep
+ *   light barrier; is the shard asleep?     heavy barrier
+ *   then wake it                            told as before?   (acquire) T2   then it may sleep
+ */
+void pawl__lanes_wake(struct pawl_runtime *runtime);
+
+/* The runtime's lanes, from its options: 0, -EINVAL (told), -ENOMEM. */
+int pawl__lanes_create(struct pawl_runtime *runtime, const struct pawl_options *options);
+void pawl__lanes_destroy(struct pawl_runtime *runtime);
+
+/* 0 or -ENOMEM. */
+int pawl__lanes_init(struct shard *shard);
+void pawl__lanes_fini(struct shard *shard);
+
+/* After recovery: tickets for the tasks in lane states. 0, -ENOMEM, or -ENOENT and *number: a task
+ * waits in a lane that the runtime does not have. */
+int pawl__lanes_restore(struct shard *shard, uint32_t *number);
+
+/* Phase of the turn: hands out what agents have credits for. Returns how many events were handled. */
+uint32_t pawl__lanes_take(struct shard *shard);
+
+/* Whether anything could be handed out now; when it is to be looked at again. */
+bool pawl__lanes_have_work(struct shard *shard);
+uint64_t pawl__lanes_timeout_ns(struct shard *shard);
+
+/* Once a turn. */
+void pawl__lanes_publish(struct shard *shard);
+
+/* ---- Lists: tickets.c ---- */
+
+static inline struct ticket *lanes_ticket(const struct lanes *lanes, uint32_t index)
+{
+    return slab_at(&lanes->tickets, index);
+}
+
+/* A ticket into its lane's order or into its holder's list, and out of where it is. */
+void pawl__lanes_place(struct shard *shard, uint32_t ticket);
+void pawl__lanes_take_out(struct shard *shard, uint32_t ticket);
+
+/* A ticket whose task has refused its lease: ready again after a while; and those whose while is over. */
+void pawl__lanes_put_aside(struct shard *shard, uint32_t ticket);
+void pawl__lanes_take_back(struct shard *shard);
+
+/* Of a leased ticket whose agent is gone: the lease goes on without it. */
+void pawl__lanes_orphan(struct shard *shard, uint32_t ticket);
+
+/* An agent goes on as one of before: what that one had is in its list. */
+void pawl__lanes_adopt(struct shard *shard, uint32_t port, uint64_t incarnation);
+
+/* The tickets for one agent alone; NULL: none. */
+struct assigned *pawl__lanes_assigned(const struct lane_part *part, uint64_t assignee);
+
+/* The order that a ticket for this lane and assignee belongs to; made if need be; NULL: no memory. */
+struct order *pawl__lanes_order(struct lanes *lanes, uint32_t lane, uint64_t assignee);
+
+/* The position of a lane; -1: there is none of this number. */
+int pawl__lanes_position(const struct lanes *lanes, uint32_t number);
+
+#endif /* PAWL_SHARD_LANES_H */

@@ -1,0 +1,219 @@
+/* Many tasks and who waits for whom, declared at once. */
+#include <time.h>
+
+#include "support/work_fixture.h"
+
+#define COUNT 1200u
+
+static struct work_fixture w;
+static struct pawl_work_spec specs[COUNT];
+static struct pawl_work_edge edges[4 * COUNT];
+static struct pawl_task tasks[COUNT];
+
+static void all_groups(void)
+{
+    for (unsigned i = 0; i < COUNT; i++) {
+        specs[i] = work_spec();
+        specs[i].flags = PAWL_WORK_GROUP;
+    }
+}
+
+static int declare(unsigned count, unsigned edge_count, struct pawl_work_edge *cycle)
+{
+    const int error = pawl_work_graph(w.f.runtime, specs, count, edges, edge_count, tasks, cycle);
+
+    fixture_run(&w.f);
+    return error;
+}
+
+Test(work_graph, chain_runs_in_order)
+{
+    work_open(&w, &(struct work_fixture_options){.shards = 2});
+    all_groups();
+    specs[0].flags = 0;
+    for (unsigned i = 1; i < 50; i++)
+        edges[i - 1] = (struct pawl_work_edge){.task = i, .after = i - 1};
+    cr_assert_eq(declare(50, 49, NULL), 0);
+    cr_assert_eq(work_state(&w, tasks[0]), PAWL_WORK_READY);
+    for (unsigned i = 1; i < 50; i++)
+        cr_assert_eq(work_state(&w, tasks[i]), PAWL_WORK_DEPENDENT);
+    cr_assert_eq(work_done(&w, pawl_work_cancel(w.f.port, tasks[0], false, 1)).status, 0);
+    for (unsigned i = 1; i < 50; i++)
+        cr_assert_eq(work_state(&w, tasks[i]), PAWL_WORK_FAILED);
+    work_close(&w);
+}
+
+/* One that all wait for, a thousand that wait for it, and one that waits for these. */
+Test(work_graph, wide_one_opens_and_joins)
+{
+    const unsigned width = 1000;
+
+    work_open(&w, &(struct work_fixture_options){.shards = 2});
+    all_groups();
+    specs[0].flags |= PAWL_WORK_HELD;
+    for (unsigned i = 0; i < width; i++) {
+        edges[2 * i] = (struct pawl_work_edge){.task = 1 + i, .after = 0};
+        edges[2 * i + 1] = (struct pawl_work_edge){.task = width + 1, .after = 1 + i};
+    }
+    cr_assert_eq(declare(width + 2, 2 * width, NULL), 0);
+    cr_assert_eq(work_view(&w, tasks[width + 1]).work.waits, width);
+    cr_assert_eq(work_state(&w, tasks[1]), PAWL_WORK_DEPENDENT);
+    cr_assert_eq(work_done(&w, pawl_work_open(w.f.port, tasks[0], 1)).status, 0);
+    for (unsigned i = 0; i < width + 2; i++)
+        cr_assert_eq(work_state(&w, tasks[i]), PAWL_WORK_COMPLETED);
+    work_close(&w);
+}
+
+Test(work_graph, cycle_is_named_and_makes_nothing)
+{
+    struct pawl_work_edge cycle = {77, 77};
+
+    work_open(&w, NULL);
+    all_groups();
+    /* 0 - 1 - 2 - 3 - 1, and 4 waits for 3 */
+    edges[0] = (struct pawl_work_edge){.task = 1, .after = 0};
+    edges[1] = (struct pawl_work_edge){.task = 2, .after = 1};
+    edges[2] = (struct pawl_work_edge){.task = 3, .after = 2};
+    edges[3] = (struct pawl_work_edge){.task = 1, .after = 3};
+    edges[4] = (struct pawl_work_edge){.task = 4, .after = 3};
+    cr_assert_eq(declare(5, 5, &cycle), -EINVAL);
+    cr_assert((cycle.task == 1 && cycle.after == 3) || (cycle.task == 2 && cycle.after == 1) ||
+                  (cycle.task == 3 && cycle.after == 2),
+              "%u waits for %u", cycle.task, cycle.after);
+    cr_assert_eq(work_live(&w), 0);
+    edges[0] = (struct pawl_work_edge){.task = 2, .after = 2};
+    cr_assert_eq(declare(3, 1, &cycle), -EINVAL);
+    cr_assert(cycle.task == 2 && cycle.after == 2);
+    edges[0].after = 3;
+    cr_assert_eq(declare(3, 1, &cycle), -EINVAL);
+    work_close(&w);
+}
+
+/* Random graphs: an edge of a circle is found exactly when there is one. */
+Test(work_graph, cycles_are_found_in_random_graphs)
+{
+    uint64_t random = 12345;
+    unsigned circles = 0;
+
+    work_open(&w, NULL);
+    all_groups();
+    for (unsigned round = 0; round < 300; round++) {
+        const unsigned count = 2 + round % 9;
+        bool reach[10][10] = {{false}};
+        struct pawl_work_edge cycle = {99, 99};
+        bool circle = false;
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < count + 1; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            edges[n].task = (uint32_t)(random >> 33) % count;
+            edges[n].after = (uint32_t)(random >> 50) % count;
+            reach[edges[n].task][edges[n].after] = true;
+            n++;
+        }
+        for (unsigned k = 0; k < count; k++)
+            for (unsigned i = 0; i < count; i++)
+                for (unsigned j = 0; j < count; j++)
+                    reach[i][j] |= reach[i][k] && reach[k][j];
+        for (unsigned i = 0; i < count; i++)
+            circle |= reach[i][i];
+        cr_assert_eq(declare(count, n, &cycle), circle ? -EINVAL : 0);
+        circles += circle;
+        if (circle)
+            cr_assert(cycle.task == cycle.after || reach[cycle.after][cycle.task]);
+        else
+            for (unsigned i = 0; i < count; i++)
+                cr_assert_eq(work_state(&w, tasks[i]), PAWL_WORK_COMPLETED);
+    }
+    cr_assert(circles > 50 && circles < 290, "%u circles", circles);
+    work_close(&w);
+}
+
+Test(work_graph, taken_key_gives_all_of_it_up)
+{
+    struct pawl_work_edge cycle;
+    struct pawl_task taken;
+
+    work_open(&w, NULL);
+    all_groups();
+    specs[2].key = "k";
+    specs[2].key_size = 1;
+    specs[2].flags |= PAWL_WORK_HELD;
+    taken = work_submit(&w, &specs[2]);
+    edges[0] = (struct pawl_work_edge){.task = 1, .after = 0};
+    cr_assert_eq(declare(3, 1, &cycle), -EEXIST);
+    cr_assert_eq(cycle.task, 2);
+    cr_assert_eq(tasks[2].id, taken.id);
+    cr_assert_eq(work_live(&w), 1);
+    cr_assert_eq(work_state(&w, taken), PAWL_WORK_NEW);
+    work_close(&w);
+}
+
+Test(work_graph, held_one_takes_no_edges_from_others)
+{
+    struct pawl_task other;
+
+    work_open(&w, NULL);
+    all_groups();
+    specs[0].flags |= PAWL_WORK_HELD;
+    cr_assert_eq(declare(1, 0, NULL), 0);
+    other = work_submit(&w, NULL);
+    cr_assert_eq(work_done(&w, pawl_work_after(w.f.port, tasks[0], &other, 1, 1)).status, -EPROTO);
+    cr_assert_eq(work_done(&w, pawl_work_open(w.f.port, tasks[0], 1)).state, PAWL_WORK_COMPLETED);
+    work_close(&w);
+}
+
+/* What should have told it of an edge was lost: it does not run too soon. */
+Test(work_graph, task_that_was_not_told_of_its_edges_fails)
+{
+    const struct pawl_work work = {.claim = {.lane = pawl_lane_number("work")},
+                                   .flags = PAWL_WORK_HELD | WORK_IN_GRAPH,
+                                   .undeclared = 1};
+    const struct pawl_task_spec spec = {
+        .machine = WORK_FIRST, .context = &work, .context_size = sizeof(work)};
+    struct pawl_task task;
+
+    work_open(&w, NULL);
+    cr_assert_eq(pawl_task_create(w.f.runtime, &spec, &task), 0);
+    cr_assert_eq(work_done(&w, pawl_work_open(w.f.port, task, 1)).state, PAWL_WORK_FAILED);
+    cr_assert_eq(work_view(&w, task).work.reason, -EIO);
+    work_close(&w);
+}
+
+Test(work_graph, made_by_threads)
+{
+    static const struct pawl_work_options work;
+    struct pawl_options options = PAWL_OPTIONS_INIT;
+    struct pawl_runtime *runtime;
+    struct pawl_work_view view;
+    bool all = false;
+
+    all_groups();
+    for (unsigned i = 1; i < COUNT; i++) {
+        edges[2 * i - 2] = (struct pawl_work_edge){.task = i, .after = i - 1};
+        edges[2 * i - 1] = (struct pawl_work_edge){.task = i, .after = i / 2};
+    }
+    options.shards = 2;
+    options.no_pin = 1;
+    options.no_huge_pages = 1;
+    options.lanes = work_lanes;
+    options.lane_count = 2;
+    options.work = &work;
+    cr_assert_eq(pawl_open(&options, &runtime), 0);
+    cr_assert_eq(pawl_start(runtime), 0);
+    cr_assert_eq(pawl_work_graph(runtime, specs, COUNT, edges, 2 * COUNT - 2, tasks, NULL), 0);
+    for (unsigned tries = 0; tries < 10000 && !all; tries++) {
+        const struct timespec pause = {.tv_nsec = 1000000};
+
+        cr_assert_eq(pawl_work_read(runtime, tasks[COUNT - 1], &view), 0);
+        all = view.state == PAWL_WORK_COMPLETED;
+        nanosleep(&pause, NULL);
+    }
+    cr_assert(all);
+    for (unsigned i = 0; i < COUNT; i++) {
+        cr_assert_eq(pawl_work_read(runtime, tasks[i], &view), 0);
+        cr_assert_eq(view.state, PAWL_WORK_COMPLETED);
+    }
+    cr_assert_eq(pawl_stop(runtime), 0);
+    cr_assert_eq(pawl_close(runtime), 0);
+}
