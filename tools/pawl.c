@@ -20,6 +20,8 @@ static const struct command commands[] = {
     {"machine", "pawl machine", "checks and draws the machines built into the tool", cmd_machine},
     {"verify", "pawl verify", "looks at every file of a store and says what is whole", cmd_verify},
     {"history", "pawl history", "prints the steps of one task of a store", cmd_history},
+    {"inspect", "pawl inspect", "lists lanes, agents and work tasks of a store, or shows one task",
+     cmd_inspect},
     {"export", "pawl export", "prints what a store holds as JSON lines", cmd_export},
     {"import", "pawl import", "makes a store of such lines", cmd_import},
     {"salvage", "pawl salvage", "copies what can be read of a damaged store", cmd_salvage},

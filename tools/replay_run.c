@@ -185,16 +185,15 @@ static int create_jobs(struct replay *replay)
 
 /* ---- virtual time ---- */
 
-/* Turns all shards until a whole round of them found nothing to do. Negative errno. */
-static int turn_until_idle(struct replay *replay)
+int replay_turn_until_idle(struct pawl_runtime *runtime)
 {
-    const unsigned shards = pawl_shard_count(replay->runtime);
+    const unsigned shards = pawl_shard_count(runtime);
     bool busy = true;
 
     while (busy) {
         busy = false;
         for (unsigned i = 0; i < shards; i++) {
-            const int handled = pawl_turn(replay->runtime, i);
+            const int handled = pawl_turn(runtime, i);
 
             if (handled < 0)
                 return handled;
@@ -223,7 +222,7 @@ static int run_virtual(struct replay *replay)
     unsigned idle_turns = 0;
 
     while (!has_failed(replay) && !replay->plan->broken) {
-        const int error = turn_until_idle(replay);
+        const int error = replay_turn_until_idle(replay->runtime);
 
         if (error < 0)
             return fail(replay, "a shard does not turn", error);

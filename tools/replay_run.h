@@ -30,4 +30,8 @@ struct replay_outcome {
 int replay_run(struct replay_plan *plan, const struct replay_request *request,
                struct replay_outcome *outcome);
 
+/* Turns all shards of a host-driven runtime until a whole round of them found nothing to do.
+ * Negative errno. */
+int replay_turn_until_idle(struct pawl_runtime *runtime);
+
 #endif /* PAWL_TOOLS_REPLAY_RUN_H */

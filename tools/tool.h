@@ -22,6 +22,7 @@ int cmd_replay(int argc, char **argv);
 int cmd_machine(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_history(int argc, char **argv);
+int cmd_inspect(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_salvage(int argc, char **argv);

@@ -9,7 +9,7 @@ export LC_ALL=C.UTF-8
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 failures=0
-commands='topo stress replay machine verify history export import salvage sim'
+commands='topo stress replay machine verify history export import salvage inspect sim'
 
 fail() {
     printf 'FAIL: %s\n' "$*" >&2
