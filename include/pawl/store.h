@@ -13,8 +13,11 @@
  *
  * After a crash a store opens to the state after some step of each shard, no earlier than the last
  * that was acknowledged. Events between durable tasks that were sent and not yet handled are sent
- * again, each is handled exactly once. Timers have left what they had left. Events that a port had
- * posted and that were not acknowledged may or may not have been handled. Ids stay valid;
+ * again, each is handled exactly once. Timers have left what they had left when the store was
+ * closed, or at a crash what they had left at the last step that is on disk, or 10 seconds before
+ * the crash, whichever is less: where timers run and no step is made, a shard writes down the time
+ * that often (not on a full disk). The time until the next opening does not count. Events that a
+ * port had posted and that were not acknowledged may or may not have been handled. Ids stay valid;
  * memory-only tasks are gone, their ids stale.
  *
  * A durable task's context must hold no pointers. An event's buffer that a durable step sends, or
@@ -37,7 +40,9 @@ struct pawl_runtime;
  * ...). Nothing is tried again. From now on the shard acknowledges no durable step: those that
  * waited are completed with -EIO, which means unknown; new ones are refused with -EIO; reading goes
  * on, memory-only machines too. Close the runtime, mend the storage and open the store again: what
- * was acknowledged is there. Called once a shard, on the thread that saw it; must not block.
+ * was acknowledged is there. Called once a shard, on the thread that saw it; must not block. In
+ * pawl_stop also where steps could not be written out: on a full disk (-ENOSPC), or because nobody
+ * has ended the writes (-EIO); they are lost.
  */
 typedef void pawl_store_failed_fn(void *user, unsigned shard, int error, const char *what);
 
@@ -80,10 +85,13 @@ struct pawl_store_options {
     uint64_t window_ns;     /* of async machines; 0: 10 ms */
     uint64_t segment_bytes; /* of a journal file; a multiple of 4096, 64 KiB to 16 GiB; 0: 64 MiB */
     uint64_t
-        snapshot_bytes; /* journal after which a shard writes a snapshot; 0: 256 MiB, or the size of
-                                 the last one if that is more; UINT64_MAX: only when asked */
+        snapshot_bytes; /* journal after which a shard writes a snapshot, what an opening has found
+                                 included, and where there is no room for more journal; 0: 256 MiB,
+                                 or the size of the last one if that is more; UINT64_MAX: only when
+                                 asked */
     uint64_t quota_bytes; /* of a shard's files; 0: none. Beyond it, creations and steps are refused
-                                 with -ENOSPC, but a task can always end */
+                                 with -ENOSPC, but a task can always end; and each opening takes one
+                                 more file, until a snapshot lets older ones go */
     unsigned
         io_threads; /* 0: one; at most one a shard. None in the host-driven mode: turns do it */
     unsigned writes_max; /* groups under way at once; 0: 8; at most 64 */

@@ -81,7 +81,9 @@ struct durable_walk {
     uint8_t *fixed;     /* entries of what was so when it began: links, events under way, floors */
     size_t fixed_bytes; /* of them */
     size_t fixed_at;
-    uint64_t since_bytes; /* stream.bytes when the last snapshot began */
+    uint64_t since_bytes; /* stream.bytes when the last snapshot began; before 0 what was found */
+    uint64_t began_ns;    /* shard's time then */
+    uint64_t dropped;     /* journal.snapshots_dropped then */
 };
 
 /*
@@ -113,6 +115,7 @@ struct durable {
     bool stopping;           /* S: events leave no more */
     uint64_t seen;           /* S: journal.durable as this turn knows it */
     uint64_t group_ns;       /* S: shard's time when the group under way was begun */
+    uint64_t frame_ns;       /* S: shard's time of the last frame */
     uint64_t window_ns;      /* I */
     uint64_t snapshot_bytes; /* I */
     bool snapshot_grows;     /* I: as many bytes as the last one had, if that is more */
@@ -202,6 +205,12 @@ void pawl__durable_promise(struct shard *shard);
  */
 void pawl__durable_send(struct shard *shard, uint32_t slot_index, const struct pawl_event *event);
 
+/*
+ * Shard's time is that of the last frame, after recovery. Where timers run and nothing else is
+ * written a frame says the time this often; pawl/store.h promises it.
+ */
+#define DURABLE_TIME_NS UINT64_C(10000000000)
+
 /* Journal after which a shard writes a snapshot, where the options leave it to the library. */
 #define DURABLE_SNAPSHOT_BYTES (UINT64_C(256) << 20)
 
@@ -248,9 +257,6 @@ uint32_t pawl__durable_end(struct shard *shard);
  */
 bool pawl__durable_gate(struct shard *shard, bool inside);
 
-/* Of a batch just handled, what was durable counts as taken from durable->peer. */
-void pawl__durable_taken(struct shard *shard, const struct pawl_event *events, uint32_t count);
-
 bool pawl__durable_has_work(struct shard *shard);
 uint64_t pawl__durable_timeout_ns(struct shard *shard);
 
@@ -267,6 +273,17 @@ int pawl__durable_make_room(struct shard *shard);
 void pawl__durable_stop(struct shard *shard);
 void pawl__durable_stopped(struct shard *shard);
 
+/* ---- Links: durable_links.c ---- */
+
+/* Of a batch just handled, what was durable counts as taken from durable->peer. */
+void pawl__durable_taken(struct shard *shard, const struct pawl_event *events, uint32_t count);
+
+/*
+ * At the end of a turn, its frame closed: peers are told what is safe, and what they have made safe
+ * is not kept any more.
+ */
+void pawl__durable_links(struct shard *shard);
+
 /* ---- Snapshots: durable_walk.c ---- */
 
 /*
@@ -274,6 +291,9 @@ void pawl__durable_stopped(struct shard *shard);
  * closed. True: there is more.
  */
 bool pawl__durable_walk(struct shard *shard);
+
+/* Whether one is to be begun now; none is under way. */
+bool pawl__durable_walk_is_due(const struct shard *shard);
 
 /* Entries of a task as it is: into the stream, which has room for image_bytes. */
 size_t pawl__durable_image_bytes(struct shard *shard, uint32_t slot_index);

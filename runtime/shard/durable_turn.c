@@ -1,5 +1,5 @@
 /*
- * durable_turn.c - what a turn does for its journal: it counts what it has taken, closes the frame,
+ * durable_turn.c - what a turn does for its journal: it says what was taken, closes the frame,
  * hands the group over when that is worth it, and releases what has become durable.
  *
  * Layer: shard. Owner: the shard. When a group is handed over decides both latency and throughput:
@@ -8,6 +8,7 @@
  * alone is written at once, and many share a write without a timer.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -77,6 +78,8 @@ int pawl__durable_init(struct shard *shard, const struct journal_options *option
         return error;
     durable->seen = options->next_lsn - 1;
     store_release(&durable->serial, options->next_lsn - 1);
+    /* Recovery has read it: short lives must not make it longer and longer. */
+    durable->walk.since_bytes = -pawl__images_find(&durable->journal);
     return 0;
 }
 
@@ -115,89 +118,6 @@ void pawl__durable_fini(struct shard *shard)
     free(durable->is_dirty);
     free(durable->dirty);
     free(durable->links);
-}
-
-/* ---- Taken and confirmed ---- */
-
-void pawl__durable_taken(struct shard *shard, const struct pawl_event *events, uint32_t count)
-{
-    struct durable *durable = shard->durable;
-    uint64_t durables = 0;
-
-    for (uint32_t i = 0; i < count; i++)
-        durables += (events[i].flags & PAWL_EVENT_DURABLE) != 0;
-    if (durables == 0)
-        return;
-    durable->links[durable->peer].taken[durable->klass] += durables;
-    if (!durable->is_dirty[durable->peer]) {
-        durable->is_dirty[durable->peer] = true;
-        durable->dirty[durable->dirty_count++] = durable->peer;
-    }
-}
-
-/* What a peer has durably handled need not be kept any more. */
-static void forget_confirmed(struct shard *shard, uint32_t peer, unsigned klass)
-{
-    struct durable_link *link = &shard->durable->links[peer];
-    const struct durable *other = shard->shards[peer]->durable;
-    /* (D2) pairs with (D1) in publish_safe */
-    const uint64_t safe = load_acquire(&other->links[shard->number].safe[klass]);
-
-    while (link->confirmed[klass] < safe && fifo_count(&link->kept[klass]) > 0) {
-        uint32_t run = 1;
-        struct pawl_event event;
-
-        memcpy(&event, fifo_peek(&link->kept[klass], &run), sizeof(event));
-        fifo_release(&link->kept[klass], 1);
-        event_drop_buffer(&event);
-        link->confirmed[klass]++;
-    }
-}
-
-/*
- * Tells a peer how many of its events are durably handled: what was taken at some frame, once that
- * frame is durable; then the same again with the present frame.
- */
-static void publish_safe(struct durable *durable, struct durable_link *link)
-{
-    bool behind = false;
-
-    for (unsigned klass = 0; klass < DURABLE_CLASSES; klass++) {
-        if (link->closing_serial != 0 && link->closing_serial <= durable->seen)
-            store_release(&link->safe[klass], link->closing[klass]); /* (D1) pairs with (D2) */
-        /* relaxed: only this shard writes it */
-        behind |= load_relaxed(&link->safe[klass]) != link->taken[klass];
-    }
-    if (link->closing_serial > durable->seen)
-        return;
-    link->closing_serial = 0;
-    if (!behind)
-        return;
-    for (unsigned klass = 0; klass < DURABLE_CLASSES; klass++)
-        link->closing[klass] = link->taken[klass];
-    link->closing_serial = durable->journal.steps.serial;
-}
-
-/*
- * A shard that has failed refuses what arrives, and has closed no frame that says what it had taken
- * before: it tells nobody that anything is safe.
- */
-static void tend_links(struct shard *shard)
-{
-    struct durable *durable = shard->durable;
-    const bool failed = load_acquire(&durable->journal.failed) != 0; /* (J2) pairs with (J1) */
-
-    for (uint32_t peer = 0; peer < shard->shard_count; peer++) {
-        struct durable_link *link = &durable->links[peer];
-
-        if (peer == shard->number)
-            continue;
-        if (!failed)
-            publish_safe(durable, link);
-        for (unsigned klass = 0; klass < DURABLE_CLASSES; klass++)
-            if (fifo_count(&link->kept[klass]) > 0)
-                forget_confirmed(shard, peer, klass);
-    }
 }
 
 /* ---- The frame ---- */
@@ -273,6 +193,7 @@ static void close_frame(struct shard *shard)
     if (!stream_is_open(&durable->journal.steps))
         return;
     serial = pawl__stream_close(&durable->journal.steps);
+    durable->frame_ns = durable->journal.steps.time_ns;
     if (durable->group_ns == GROUP_EMPTY)
         durable->group_ns = durable->journal.steps.time_ns;
     if (durable->frame_sync)
@@ -283,12 +204,35 @@ static void close_frame(struct shard *shard)
     store_relaxed(&durable->entries, durable->journal.steps.entries);
 }
 
-/* ---- The group ---- */
+/* ---- Time ---- */
 
 static uint64_t shard_time(const struct shard *shard)
 {
     return shard->now_ns - shard->open_ns;
 }
+
+/*
+ * When a frame is to be written for its time alone: shard's time. UINT64_MAX: none is. On a full
+ * disk the room that is left is for steps.
+ */
+static uint64_t time_due(struct shard *shard)
+{
+    struct durable *durable = shard->durable;
+
+    if (durable->tasks == 0 || wheel_armed_count(&shard->wheel) == 0 ||
+        load_acquire(&durable->journal.full) != 0 || /* (J2) */
+        stream_groups_free(&durable->journal.steps) < 2 || durable_has_failed(durable))
+        return UINT64_MAX;
+    return durable->frame_ns + DURABLE_TIME_NS;
+}
+
+/* A frame needs an entry: this one says nothing new. */
+static void write_time(struct durable *durable)
+{
+    write_mark(durable, MARK_TAKEN, 0, DURABLE_ORDINARY, durable->links[0].taken[DURABLE_ORDINARY]);
+}
+
+/* ---- The group ---- */
 
 static bool wants_hand_over(const struct shard *shard)
 {
@@ -384,8 +328,11 @@ uint32_t pawl__durable_end(struct shard *shard)
     /* relaxed: the reserve is an estimate */
     store_relaxed(&durable->journal.reserve_bytes, durable_reserve(durable));
     asked = load_acquire(&durable->sync_asked); /* (D4) pairs with (D3) in store_api.c */
+    if (unlikely(shard_time(shard) - durable->frame_ns >= DURABLE_TIME_NS) &&
+        time_due(shard) <= shard_time(shard))
+        write_time(durable);
     close_frame(shard);
-    tend_links(shard); /* behind it: what was taken is in a closed frame */
+    pawl__durable_links(shard); /* behind it: what was taken is in a closed frame */
     handed = hand_over(shard) || durable->journal.steps.filling != durable->began_filling;
     if (!stream_has_group(&durable->journal.steps))
         store_release(&durable->sync_seen, asked); /* (D5) pairs with (D6) */
@@ -441,8 +388,9 @@ bool pawl__durable_has_work(struct shard *shard)
     if (load_acquire(&durable->sync_asked) != load_relaxed(&durable->sync_seen) &&
         !stream_has_group(&durable->journal.steps))
         return true;
-    if (load_acquire(&durable->snapshot_asked) != 0 && !durable->walk.under_way &&
-        load_acquire(&durable->journal.snapshot_stage) == SNAPSHOT_NONE)
+    if (!durable->walk.under_way &&
+        load_acquire(&durable->journal.snapshot_stage) == SNAPSHOT_NONE &&
+        pawl__durable_walk_is_due(shard))
         return true;
     if (durable->walk.under_way && stream_groups_free(&durable->journal.images) > 2)
         return true;
@@ -454,9 +402,12 @@ uint64_t pawl__durable_timeout_ns(struct shard *shard)
 {
     struct durable *durable = shard->durable;
     const uint64_t now = shard->clock->now_ns(shard->clock->user);
+    const uint64_t due = time_due(shard); /* not on a full disk */
     uint64_t timeout_ns = UINT64_MAX;
     uint64_t waited;
 
+    if (due != UINT64_MAX)
+        timeout_ns = due > now - shard->open_ns ? due - (now - shard->open_ns) : 0;
     /* Its own pump must look at a full disk again; an I/O thread does so by itself. */
     if (durable->pump == &durable->io && load_acquire(&durable->journal.full) != 0)
         timeout_ns = durable->journal.spare_retry_ns > now ? durable->journal.spare_retry_ns - now
@@ -529,13 +480,53 @@ int pawl__durable_make_room(struct shard *shard)
     return wait_for_groups(durable, STOP_GROUPS) ? 0 : -ENOSPC;
 }
 
+/* The time until now counts for timers, though nothing else was written. */
+static void close_time(struct shard *shard)
+{
+    struct durable *durable = shard->durable;
+    const uint64_t now = shard->clock->now_ns(shard->clock->user);
+
+    if (now > shard->now_ns)
+        shard->now_ns = now;
+    if (shard_time(shard) <= durable->frame_ns ||
+        pawl__durable_admit(shard, sizeof(struct entry_mark), ROOM_PLAIN) != 0)
+        return;
+    pawl__durable_begin(shard); /* the frame's time */
+    write_time(durable);
+    close_frame(shard);
+}
+
 void pawl__durable_stop(struct shard *shard)
 {
     struct durable *durable = shard->durable;
 
     close_frame(shard);
+    close_time(shard);
     hand_over_rest(durable);
     durable->walk.under_way = false;
+}
+
+/*
+ * A failure since the last turn, or steps that a full disk has not taken: who has no completion to
+ * hear it by, as for an async step, hears it now.
+ */
+static void tell_lost(struct shard *shard)
+{
+    struct durable *durable = shard->durable;
+    struct journal *journal = &durable->journal;
+    const int error = load_acquire(&journal->failed); /* (J2) pairs with (J1) */
+
+    if (error == 0 && load_acquire(&journal->durable) == journal->steps.serial) /* (J2) */
+        return;
+    if (error != 0) {
+        tell_failed(shard, error);
+        return;
+    }
+    /* Nobody pumps any more. */
+    snprintf(journal->what, sizeof(journal->what),
+             "shard %u: the journal's last steps were not written before the stop; they are lost",
+             shard->number);
+    tell_failed(shard, load_acquire(&journal->full) != 0 ? -ENOSPC : -EIO);
 }
 
 void pawl__durable_stopped(struct shard *shard)
@@ -543,6 +534,7 @@ void pawl__durable_stopped(struct shard *shard)
     struct durable *durable = shard->durable;
 
     durable->stopping = true;
+    tell_lost(shard);
     durable->seen = load_acquire(&durable->journal.durable); /* (J2) pairs with (J1) */
     pawl__durable_release(shard);
     pawl__durable_release_failed(shard); /* the rest is unknown */

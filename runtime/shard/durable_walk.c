@@ -23,6 +23,9 @@
 /* A group of images is handed over from here on. */
 #define IMAGES_FULL (GROUP_BYTES / 2)
 
+/* After a snapshot that failed, how long before the next that is to make room. */
+#define ROOM_RETRY_NS UINT64_C(1000000000)
+
 /* ---- What is so when it begins ---- */
 
 /* Entries into memory; to NULL they are only counted. */
@@ -159,7 +162,22 @@ static void sink_fixed(struct shard *shard, struct sink *sink)
 
 /* ---- The walk ---- */
 
-static bool is_due(const struct shard *shard)
+/*
+ * There is no room for more journal, and snapshots would make some: two, because the first cuts
+ * nothing. What is left of the last file is for the steps that are made meanwhile.
+ */
+static bool wants_room(const struct shard *shard)
+{
+    const struct durable *durable = shard->durable;
+    const struct journal *journal = &durable->journal;
+
+    if (load_acquire(&journal->full) == 0 || load_acquire(&journal->can_cut) == 0) /* (J2) */
+        return false;
+    return load_acquire(&journal->snapshots_dropped) == durable->walk.dropped ||
+           shard->now_ns - shard->open_ns - durable->walk.began_ns >= ROOM_RETRY_NS;
+}
+
+bool pawl__durable_walk_is_due(const struct shard *shard)
 {
     const struct durable *durable = shard->durable;
     const uint64_t last = load_acquire(&durable->journal.snapshot_bytes);
@@ -169,6 +187,8 @@ static bool is_due(const struct shard *shard)
         return true;
     if (every == UINT64_MAX)
         return false;
+    if (wants_room(shard))
+        return true;
     if (durable->snapshot_grows && last > every)
         every = last;
     return durable->journal.steps.bytes - durable->walk.since_bytes >= every;
@@ -192,6 +212,8 @@ static void begin(struct shard *shard)
     walk->under_way = true;
     walk->next = 1;
     walk->since_bytes = durable->journal.steps.bytes;
+    walk->began_ns = shard->now_ns - shard->open_ns;
+    walk->dropped = load_acquire(&durable->journal.snapshots_dropped);
     durable->journal.images.serial = 0;
     store_release(&durable->journal.snapshot_stage, SNAPSHOT_BEGUN); /* (J3) pairs with (J4) */
     store_release(&durable->snapshot_asked, 0); /* behind the stage: store_api.c looks at both */
@@ -221,11 +243,17 @@ static bool write_fixed(struct durable_walk *walk, struct stream *images)
     return true;
 }
 
-static bool is_durable_task(const struct shard *shard, const struct slot *slot)
+/*
+ * Whether an image of it belongs in the snapshot. A slot that a memory-only task has reserved does
+ * not: nothing says that its creation will be tried again, or was refused.
+ */
+static bool has_image(const struct shard *shard, const struct slot *slot)
 {
     const uint64_t head = load_relaxed(&slot->head); /* relaxed: our own */
+    const unsigned flags = head_flags(head);
+    const unsigned reserved = SLOT_RESERVED | SLOT_RECORDED;
 
-    return (head_flags(head) & (SLOT_ALIVE | SLOT_RESERVED)) != 0 &&
+    return ((flags & SLOT_ALIVE) != 0 || (flags & reserved) == reserved) &&
            shard->machines[head_machine(head)].machine->durability != PAWL_DURABILITY_MEMORY;
 }
 
@@ -261,7 +289,7 @@ static bool write_images(struct shard *shard, struct stream *images)
             return true;
         }
         walk->next = index;
-        if (is_durable_task(shard, table_slot(&shard->table, index))) {
+        if (has_image(shard, table_slot(&shard->table, index))) {
             bytes = pawl__durable_image_bytes(shard, index);
             if (bytes > GROUP_BYTES) {
                 if (!write_aside(shard, index, bytes))
@@ -300,7 +328,8 @@ bool pawl__durable_walk(struct shard *shard)
     bool room;
 
     if (!walk->under_way) {
-        if (load_acquire(&durable->journal.snapshot_stage) != SNAPSHOT_NONE || !is_due(shard))
+        if (load_acquire(&durable->journal.snapshot_stage) != SNAPSHOT_NONE ||
+            !pawl__durable_walk_is_due(shard))
             return false;
         begin(shard);
         return walk->under_way;

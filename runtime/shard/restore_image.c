@@ -256,7 +256,7 @@ static inline void store_step(struct image *image, struct slot *slot, const stru
     if ((step->header.flags & ENTRY_EXTERNAL) != 0)
         store_relaxed(&slot->since, image->since);
     else if (unlikely((step->header.flags & ENTRY_SINCE) != 0))
-        store_relaxed(&slot->since, (uint32_t)step->words[0]);
+        store_relaxed(&slot->since, (uint32_t)(step->words[0] >> SINCE_SHIFT));
     store_relaxed(&slot->head, head_make(step->version, flags, machine->number, step->state));
 }
 
@@ -301,7 +301,9 @@ static int step_slow(struct image *image, const struct entry_step *step,
     }
     if ((step->header.flags & (ENTRY_CREATED | ENTRY_RESERVED)) != 0)
         store_relaxed(&slot->since, image->since);
-    store_step(image, slot, step, machine, reserved ? SLOT_RESERVED : SLOT_ALIVE, words);
+    /* The journal knows of it: if its creation is refused, that is written down too. */
+    store_step(image, slot, step, machine, reserved ? SLOT_RESERVED | SLOT_RECORDED : SLOT_ALIVE,
+               words);
     return 0;
 }
 

@@ -34,6 +34,65 @@ static void remove_new(struct journal *journal)
     storage->remove(storage->user, path);
 }
 
+/* ---- What there is ---- */
+
+/* 0 where it cannot be looked at. */
+static uint64_t size_of(const struct journal *journal, const struct store_file *name)
+{
+    const struct pawl_storage *storage = journal->options.storage;
+    char path[STORE_PATH_MAX];
+    int64_t size;
+    void *file;
+
+    pawl__journal_path(journal, name->kind, name->file, false, path);
+    if (storage->open(storage->user, path, PAWL_STORAGE_READ, &file) != 0)
+        return 0;
+    size = storage->size(storage->user, file);
+    storage->close(storage->user, file);
+    return size > 0 ? (uint64_t)size : 0;
+}
+
+static bool is_ours(const struct journal *journal, const struct store_file *file)
+{
+    return file->set == journal->options.set && file->shard == journal->options.shard &&
+           !file->is_new;
+}
+
+uint64_t pawl__images_find(struct journal *journal)
+{
+    const struct journal_options *options = &journal->options;
+    struct store_file *files;
+    uint64_t bytes = 0;
+    size_t count;
+
+    if (pawl__store_list(options->storage, options->directory, &files, &count) != 0)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!is_ours(journal, &files[i]))
+            continue;
+        if (files[i].kind == FILE_SNAPSHOT) {
+            if (files[i].file == options->cut_snapshot)
+                store_release(&journal->snapshot_bytes, size_of(journal, &files[i]));
+            continue;
+        }
+        if (files[i].file < journal->first_file)
+            journal->first_file = files[i].file;
+        /* As a whole: many openings must not leave many files that are nearly empty. */
+        if (files[i].file >= options->cut_file)
+            bytes += size_of(journal, &files[i]);
+    }
+    free(files);
+    return bytes;
+}
+
+/* The first snapshot cuts nothing, the second all before the file that the first was taken in. */
+void pawl__images_publish(struct journal *journal)
+{
+    store_release(&journal->can_cut, journal->first_file < journal->steps_writer.number); /* (J1) */
+}
+
+/* ---- From begin to end ---- */
+
 /* The shard goes on filling groups: they are thrown away until it has walked to its end. */
 static void drop(struct journal *journal, int error)
 {
@@ -180,25 +239,22 @@ static void cut(struct journal *journal, uint64_t snapshot_kept, uint64_t file_k
     struct store_file *files;
     size_t count;
 
+    if (journal->first_file < file_kept)
+        journal->first_file = file_kept;
+    pawl__images_publish(journal);
     if (pawl__store_list(storage, journal->options.directory, &files, &count) != 0)
         return;
     for (size_t i = 0; i < count; i++) {
         char path[STORE_PATH_MAX];
-        int64_t size = 0;
-        void *file;
+        uint64_t size;
 
-        if (files[i].set != journal->options.set || files[i].shard != journal->options.shard ||
-            files[i].is_new ||
+        if (!is_ours(journal, &files[i]) ||
             files[i].file >= (files[i].kind == FILE_SNAPSHOT ? snapshot_kept : file_kept))
             continue;
+        size = size_of(journal, &files[i]);
         pawl__journal_path(journal, files[i].kind, files[i].file, false, path);
-        if (storage->open(storage->user, path, PAWL_STORAGE_READ, &file) == 0) {
-            size = storage->size(storage->user, file);
-            storage->close(storage->user, file);
-        }
-        if (storage->remove(storage->user, path) == 0 && size > 0)
-            journal->disk_bytes -=
-                (uint64_t)size < journal->disk_bytes ? (uint64_t)size : journal->disk_bytes;
+        if (storage->remove(storage->user, path) == 0)
+            journal->disk_bytes -= size < journal->disk_bytes ? size : journal->disk_bytes;
     }
     free(files);
 }
@@ -241,7 +297,10 @@ static bool throw_away(struct journal *journal, uint32_t stage)
 
     if (writer->in_flight > 0)
         return false;
+    /* Some may have ended well behind the one that failed. */
     writer->submitted = writer->finished = handed;
+    writer->done = 0;
+    writer->in_flight_bytes = 0;
     store_release(&journal->images.freed, handed); /* (G3) */
     if (stage == SNAPSHOT_WALKED)
         stage_none(journal);
@@ -296,8 +355,10 @@ bool pawl__images_has_work(const struct journal *journal)
         if (writer->stage == WRITER_SEALED ||
             (journal->images_error != 0 && writer->in_flight == 0))
             return true;
-        return writer->stage == WRITER_OPEN && writer->in_flight < IMAGES_WRITES &&
-               (writer->submitted < handed || (stage == SNAPSHOT_WALKED && writer->in_flight == 0));
+        return writer_may_submit(journal, writer, handed, IMAGES_WRITES) ||
+               (writer->stage == WRITER_OPEN && writer->submitted == handed &&
+                writer->in_flight == 0 && stage == SNAPSHOT_WALKED &&
+                journal_queue_has_room(journal));
     case SNAPSHOT_STEP_CHECK:
         return true;
     case SNAPSHOT_STEP_AWAIT:

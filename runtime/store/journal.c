@@ -35,7 +35,7 @@ int pawl__journal_init(struct journal *journal, const struct journal_options *op
 
     memset(journal, 0, sizeof(*journal));
     journal->options = *options;
-    journal->spare_first = options->next_file;
+    journal->spare_first = journal->first_file = options->next_file;
     journal->snapshot_number = options->next_snapshot;
     journal->cut_file = options->cut_file;
     journal->cut_snapshot = options->cut_snapshot;
@@ -168,8 +168,10 @@ static void publish_limit(struct journal *journal)
 
 static void set_full(struct journal *journal, uint32_t full)
 {
-    if (load_relaxed(&journal->full) != full) /* relaxed: only the pump writes it */
-        store_release(&journal->full, full);  /* (J1) */
+    if (load_relaxed(&journal->full) == full) /* relaxed: only the pump writes it */
+        return;
+    store_release(&journal->full, full); /* (J1) */
+    park_wake(journal->options.wake);    /* a snapshot may be due */
 }
 
 /* The disk was full: it is left alone for a while. */
@@ -401,6 +403,7 @@ static bool begin_file(struct journal *journal)
     pawl__writer_begin(journal, &journal->steps_writer, file, journal->spare_first, 0, 0);
     journal->spare_first++;
     journal->spare_count--;
+    pawl__images_publish(journal);
     return true;
 }
 
@@ -462,20 +465,29 @@ bool pawl__journal_pump(struct journal *journal)
     return any;
 }
 
+/* No file to write to, and none to be had. */
+static bool has_no_room(const struct journal *journal)
+{
+    return load_relaxed(&journal->full) != 0 && /* relaxed: only the pump writes it */
+           journal->steps_writer.stage == WRITER_NONE && journal->spare_count == 0;
+}
+
 int pawl__journal_begin(struct journal *journal)
 {
     struct journal_queue direct = {.depth = 1};
     int error;
 
     journal->queue = &direct;
-    /* relaxed: nobody else is there yet */
+    /* relaxed, all: nobody else is there yet. That there will be no second file is no error. */
     while ((journal->steps_writer.stage != WRITER_OPEN ||
             load_relaxed(&journal->durable) != journal->steps.serial) &&
-           load_relaxed(&journal->failed) == 0 && load_relaxed(&journal->full) == 0)
+           load_relaxed(&journal->failed) == 0 && !has_no_room(journal))
         pawl__journal_pump(journal);
     journal->queue = NULL;
-    error = load_relaxed(&journal->failed); /* relaxed: nobody else is there yet */
-    return error != 0 ? error : load_relaxed(&journal->full) != 0 ? -ENOSPC : 0;
+    error = load_relaxed(&journal->failed);
+    if (error != 0)
+        return error;
+    return load_relaxed(&journal->durable) == journal->steps.serial ? 0 : -ENOSPC;
 }
 
 bool pawl__journal_has_work(const struct journal *journal)
@@ -484,8 +496,8 @@ bool pawl__journal_has_work(const struct journal *journal)
 
     if (load_relaxed(&journal->failed) != 0) /* relaxed: only the pump writes it */
         return load_relaxed(&journal->steps.freed) != load_acquire(&journal->steps.handed);
-    if (writer->submitted < load_acquire(&journal->steps.handed) && /* (G2) */
-        writer->in_flight < journal->options.writes_max && writer->stage == WRITER_OPEN)
+    if (writer_may_submit(journal, writer, load_acquire(&journal->steps.handed), /* (G2) */
+                          journal->options.writes_max))
         return true;
     if (writer->stage == WRITER_NONE && journal->spare_count > 0)
         return true;

@@ -22,7 +22,8 @@
  * the pump had submitted when it saw BEGUN: maybe earlier than the moment at which the shard set
  * it, never later, and earlier does no harm (store/entry.h).
  *
- * Ordering: (J1) durable, limit_bytes, failed stored, release -> (J2) loaded by the shard, acquire.
+ * Ordering: (J1) durable, limit_bytes, full, can_cut, failed stored, release -> (J2) loaded by the
+ *           shard, acquire.
  *           (J3) snapshot_stage stored, release, with the fields that belong to the stage -> (J4)
  *           loaded, acquire. The shard stores (J3) BEGUN before it hands over a group with a later
  *           frame (G1), and the pump looks at `handed` (G2) before it looks at the stage: groups
@@ -83,7 +84,7 @@ struct writer {
     uint64_t durable_lsn;
     uint32_t previous_crc;
     uint32_t in_flight;       /* groups */
-    uint64_t in_flight_bytes; /* of them */
+    uint64_t in_flight_bytes; /* of all groups from `finished` on that were submitted */
     uint64_t submitted;       /* groups before this number were */
     uint64_t submitted_bytes; /* in whole blocks */
     uint64_t finished;        /* all groups before this number are durable */
@@ -157,12 +158,14 @@ struct journal {
     struct reader check;                /* P */
     bool checking;                      /* P: `check` is open */
     int images_error;                   /* P: of a write of the snapshot under way; 0: none */
+    uint64_t first_file;                /* P: the oldest journal file that is kept */
     uint64_t images_end;                /* S: a serial, handed over with snapshot_stage */
     _Atomic uint32_t snapshot_stage;    /* S: NONE -> BEGUN -> WALKED; P: -> NONE */
     _Atomic uint64_t snapshots;         /* P: finished */
     _Atomic uint64_t snapshot_bytes;    /* P: of the last */
     _Atomic uint64_t snapshots_dropped; /* P */
     _Atomic int snapshot_error;         /* P: of the last one dropped */
+    _Atomic uint32_t can_cut;           /* P: snapshots would make room: older files can go */
 
     _Atomic uint64_t reserve_bytes;                    /* S: room to be kept for ends */
     _Alignas(2 * CACHE_LINE) _Atomic uint64_t durable; /* P: a serial */
@@ -205,6 +208,16 @@ bool pawl__journal_has_work(const struct journal *journal);
 /* Latches the journal. P. */
 void pawl__journal_fail(struct journal *journal, int error, const char *action, const char *name);
 
+/*
+ * images.c: what the store has of this shard, before the first pump: its oldest file, and the size
+ * of its newest snapshot. Returns the bytes of the journal's files behind that snapshot's base; 0
+ * where they cannot be looked at.
+ */
+uint64_t pawl__images_find(struct journal *journal);
+
+/* Whether snapshots would make room is told again: a file was begun or cut. */
+void pawl__images_publish(struct journal *journal);
+
 /* images.c: the pump's part in snapshots. True: something was done, or could be. */
 bool pawl__images_pump(struct journal *journal);
 bool pawl__images_has_work(const struct journal *journal);
@@ -216,6 +229,21 @@ void pawl__journal_write(struct journal *journal, void *file, const void *bytes,
 static inline bool journal_queue_has_room(const struct journal *journal)
 {
     return journal->queue->used < journal->queue->depth;
+}
+
+/*
+ * Whether a group before number `handed` can be written now. What is under way lies within
+ * JOURNAL_INFLIGHT_MAX bytes, those among it that have ended included: a reader takes what is
+ * missing farther from the end for damage. And `done` has a bit for each.
+ */
+static inline bool writer_may_submit(const struct journal *journal, const struct writer *writer,
+                                     uint64_t handed, unsigned writes_max)
+{
+    return writer->stage == WRITER_OPEN && writer->submitted < handed &&
+           writer->in_flight < writes_max &&
+           writer->submitted - writer->finished < JOURNAL_WRITES_MAX &&
+           writer->in_flight_bytes + GROUP_BYTES <= JOURNAL_INFLIGHT_MAX &&
+           journal_queue_has_room(journal);
 }
 
 /*

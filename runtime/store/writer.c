@@ -131,10 +131,8 @@ bool pawl__writer_submit(struct journal *journal, struct writer *writer, uint64_
     struct stream *stream = writer->stream;
     bool any = false;
 
-    while (writer->stage == WRITER_OPEN && writer->submitted < handed &&
-           writer->in_flight < writes_max && journal_queue_has_room(journal) &&
-           load_relaxed(&journal->failed) == 0 && /* relaxed: only the pump writes it */
-           writer->in_flight_bytes + GROUP_BYTES <= JOURNAL_INFLIGHT_MAX) {
+    while (writer_may_submit(journal, writer, handed, writes_max) &&
+           load_relaxed(&journal->failed) == 0) { /* relaxed: only the pump writes it */
         const uint64_t number = writer->submitted;
         const uint32_t index = (uint32_t)number & (stream->groups_count - 1);
         uint32_t size = (uint32_t)align_up(stream->groups[index].size, STORE_BLOCK);
@@ -180,19 +178,25 @@ void pawl__writer_seal(struct journal *journal, struct writer *writer)
     write_block(journal, writer, writer->offset);
 }
 
+/* Bytes count as in flight until all before them have ended: so far apart may torn ones lie. */
+static void finish_first(struct writer *writer)
+{
+    const struct stream *stream = writer->stream;
+
+    writer->in_flight_bytes -= stream->groups[writer->finished & (stream->groups_count - 1)].size;
+    writer->done >>= 1;
+    writer->finished++;
+}
+
 static bool finish_groups(struct writer *writer, uint64_t number)
 {
     const uint64_t before = writer->finished;
 
     writer->done |= UINT64_C(1) << (number - writer->finished);
-    while ((writer->done & 1) != 0) {
-        writer->done >>= 1;
-        writer->finished++;
-    }
-    if (planted(PLANTED_DURABLE_OUT_OF_ORDER) && number + 1 > writer->finished) {
-        writer->done >>= number + 1 - writer->finished;
-        writer->finished = number + 1;
-    }
+    while ((writer->done & 1) != 0)
+        finish_first(writer);
+    while (planted(PLANTED_DURABLE_OUT_OF_ORDER) && number + 1 > writer->finished)
+        finish_first(writer);
     return writer->finished != before;
 }
 
@@ -222,7 +226,6 @@ bool pawl__writer_done(struct writer *writer, uint64_t tag)
     if (planted(PLANTED_DURABLE_OUT_OF_ORDER) && number - writer->finished >= JOURNAL_WRITES_MAX)
         return false; /* it was taken for finished before */
     CHECK(number - writer->finished < JOURNAL_WRITES_MAX);
-    writer->in_flight_bytes -= stream->groups[number & (stream->groups_count - 1)].size;
     moved = finish_groups(writer, number);
     if (moved)
         writer->durable_lsn =

@@ -111,20 +111,19 @@ static int run_calls(struct place *place)
 /* ---- errors ---- */
 
 /*
- * A failed write of the journal is never passed over: the shard says so, or refuses. One that only prepared a
- * file ahead may be tried again.
+ * A failed write of the journal is never passed over: the shard says so, or refuses. One that only
+ * prepares a file is tried again, and nothing depends on one of a snapshot.
  */
 static bool is_told(const struct place *place, const struct life *life, enum end end)
 {
     const struct ledger *ledger = place->ledger;
-    const bool journal = life->call == CALL_QUEUE_WRITE || life->call == CALL_QUEUE_REAP;
 
-    if (!journal || life->fault == FAULT_ERROR_ONCE || ledger->fired == 0 || end == END_STORE ||
-        ledger->latched != 0 || ledger->refused > 0)
+    if (ledger->struck == 0 || end == END_STORE || ledger->latched != 0 || ledger->refused > 0)
         return true;
     fprintf(stderr,
-            "life %u: from the %" PRIu64 "th on all calls of %s failed, and nobody has said so\n",
-            place->lives, life->nth, call_names[life->call]);
+            "life %u: %" PRIu64 " writes of the journal failed, from the %" PRIu64
+            "th %s on, and nobody has said so\n",
+            place->lives, ledger->struck, life->nth, call_names[life->call]);
     return false;
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -217,18 +218,70 @@ static void queue_close(void *user, void *queue)
     inner->queue_close(inner->user, queue);
 }
 
+/* ---- What a failed write was to say ---- */
+
+/* Writes under way that tell a journal something, by tag. */
+#define TELLING_MAX 1024u
+
+static pthread_mutex_t telling_mutex = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t telling[TELLING_MAX];
+static unsigned telling_count;
+
+/* Zeroes prepare a file. */
+static bool tells_journal(const struct file *file, const unsigned char *bytes, size_t size)
+{
+    const char *const end = strrchr(file->path, '.');
+
+    if (end == NULL || strcmp(end, ".journal") != 0)
+        return false;
+    return size > 0 && (bytes[0] != 0 || memcmp(bytes, bytes + 1, size - 1) != 0);
+}
+
+static void telling_add(uint64_t tag)
+{
+    pthread_mutex_lock(&telling_mutex);
+    if (telling_count < TELLING_MAX)
+        telling[telling_count++] = tag;
+    pthread_mutex_unlock(&telling_mutex);
+}
+
+/* Whether it was there. */
+static bool telling_take(uint64_t tag)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&telling_mutex);
+    for (unsigned i = 0; i < telling_count && !found; i++)
+        if (telling[i] == tag) {
+            telling[i] = telling[--telling_count];
+            found = true;
+        }
+    pthread_mutex_unlock(&telling_mutex);
+    return found;
+}
+
+static void note_struck(void)
+{
+    __atomic_add_fetch(&plan.ledger->struck, 1, __ATOMIC_RELAXED);
+}
+
 static int queue_write(void *user, void *queue, void *handle, const void *bytes, size_t size,
                        uint64_t offset, uint64_t tag)
 {
     const struct file *file = handle;
     bool kill_after;
     const int error = before(CALL_QUEUE_WRITE, &kill_after);
+    const bool tells = tells_journal(file, bytes, size);
 
     (void)user;
+    if (error != 0 && tells)
+        note_struck();
     if (error != 0)
         return error;
     if (kill_after && plan.fault == FAULT_KILL_TORN)
         tear(file, bytes, size, offset);
+    if (tells)
+        telling_add(tag);
     return (int)after(inner->queue_write(inner->user, queue, file->inner, bytes, size, offset, tag),
                       kill_after);
 }
@@ -247,6 +300,9 @@ static int queue_reap(void *user, void *queue, struct pawl_storage_done *done, u
     error = before(CALL_QUEUE_REAP, &kill_after);
     if (error != 0)
         done[0].result = error;
+    for (int i = 0; i < count; i++)
+        if (telling_take(done[i].tag) && i == 0 && error != 0)
+            note_struck();
     after(0, kill_after);
     return count;
 }
@@ -281,6 +337,7 @@ static const struct pawl_storage storage = {
 const struct pawl_storage *faults_storage(struct ledger *ledger, unsigned call, uint64_t nth,
                                           enum fault fault, int error)
 {
+    ledger->struck = 0;
     plan.ledger = ledger;
     plan.call = call;
     plan.nth = nth;

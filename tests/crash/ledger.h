@@ -73,6 +73,7 @@ struct ledger {
     uint64_t settled;           /* lives that recovered, looked and found all as it must be */
     uint64_t calls[CALL_COUNT]; /* of this life */
     uint64_t fired;             /* the fault of this life has happened */
+    uint64_t struck;            /* it was an error of a write that tells a journal something */
     uint64_t running;           /* this life has come as far as its work */
     uint64_t latched;      /* a shard of this life has said that its storage failed: the error */
     uint64_t refused;      /* completions with an error, in this life */

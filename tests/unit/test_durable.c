@@ -527,3 +527,67 @@ Test(durable, a_recall_while_the_disk_stands_still_loses_nothing)
     store_close(&s);
     store_fini(&s);
 }
+
+/* ---- creations after recovery ---- */
+
+static void refuse_entry(struct pawl_step *step, struct puppet *puppet,
+                         const struct pawl_event *event)
+{
+    (void)puppet, (void)event;
+    pawl_step_abort(step, -EPERM);
+}
+
+static void make_another(struct pawl_step *step, struct puppet *puppet,
+                         const struct pawl_event *event)
+{
+    const struct pawl_task_spec spec = {.machine = M_SYNC, .shard = 0, .arg = {event->arg[1]}};
+    struct pawl_task made;
+
+    (void)puppet;
+    cr_assert_eq(pawl_step_create(step, &spec, PAWL_NO_REPLY, &made), 0);
+}
+
+/*
+ * The creation is asked for before a crash, and made or refused after it; how many tasks there are
+ * then.
+ */
+static uint64_t tasks_after(puppet_fn *entry, unsigned shards)
+{
+    struct store_fixture s;
+    struct pawl_task maker;
+    uint64_t tasks;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    maker = store_create(&s, M_SYNC, 0);
+    store_post(&s, maker, P_CALL, puppet_word(make_another), entry != NULL ? puppet_word(entry) : 0,
+               5);
+    fixture_turn(&s.f);
+    store_disk_step(&s);
+    store_crash(&s, SIM_CRASH_POWER);
+    s.options.shards = shards;
+    store_open(&s);
+    cr_assert_eq(store_status(&s, 0).resent, 1);
+    cr_assert(store_settle(&s));
+    tasks = store_durable(&s, 0)->tasks;
+    store_note(&s, maker, 3);
+    store_crash(&s, SIM_CRASH_POWER);
+    store_open(&s); /* what the first opening has made of it is written down */
+    cr_assert_eq(store_status(&s, 0).resent, 0);
+    cr_assert_eq(store_durable(&s, 0)->tasks, tasks);
+    store_close(&s);
+    store_fini(&s);
+    return tasks;
+}
+
+Test(durable, a_creation_that_is_refused_after_recovery_is_over)
+{
+    cr_assert_eq(tasks_after(refuse_entry, 1), 1);
+    cr_assert_eq(tasks_after(refuse_entry, 2), 1);
+}
+
+Test(durable, a_creation_that_is_made_after_recovery_counts_once)
+{
+    cr_assert_eq(tasks_after(NULL, 1), 2);
+    cr_assert_eq(tasks_after(NULL, 2), 2);
+}

@@ -249,89 +249,6 @@ Test(durable_turn, while_the_disk_stands_still_events_wait_and_none_is_lost)
     store_fini(&s);
 }
 
-/* ---- links --------------------------------------------------------------------------------------- */
-
-Test(durable_turn, what_the_receiver_has_durably_handled_is_not_kept)
-{
-    const struct store_fixture_options options = {.shards = 2};
-    struct store_fixture s;
-    struct pawl_task sender, target;
-    struct durable_link *link;
-
-    store_init(&s, &options);
-    store_open(&s);
-    sender = store_create(&s, M_SYNC, 0);
-    target = store_create(&s, M_SYNC, 1);
-    link = &store_durable(&s, 0)->links[1];
-    for (unsigned i = 0; i < 100; i++) {
-        fixture_post(&s.f, &(struct pawl_event){.task = sender,
-                                                .code = P_CALL,
-                                                .arg = {puppet_word(store_post_note), target.id}});
-        store_run(&s);
-    }
-    for (unsigned i = 0; i < 4; i++) { /* the news of it goes with the turns that follow */
-        store_note(&s, sender, 1);
-        store_note(&s, target, 1);
-    }
-    cr_assert_eq(link->sent[DURABLE_ORDINARY], 100);
-    cr_assert_eq(link->confirmed[DURABLE_ORDINARY], 100);
-    cr_assert_eq(fifo_count(&link->kept[DURABLE_ORDINARY]), 0);
-    store_close(&s);
-    store_fini(&s);
-}
-
-/* Not even when the receiver has nothing else to write: what it holds must not grow for ever. */
-Test(durable_turn, nothing_is_kept_for_a_receiver_that_has_become_quiet)
-{
-    const struct store_fixture_options options = {.shards = 2};
-    struct store_fixture s;
-    struct pawl_task sender, target;
-
-    store_init(&s, &options);
-    store_open(&s);
-    sender = store_create(&s, M_SYNC, 0);
-    target = store_create(&s, M_SYNC, 1);
-    for (unsigned i = 0; i < 20; i++)
-        fixture_post(&s.f, &(struct pawl_event){.task = sender,
-                                                .code = P_CALL,
-                                                .arg = {puppet_word(store_post_note), target.id}});
-    for (unsigned i = 0; i < 20; i++)
-        store_settle(&s);
-    cr_assert_eq(fixture_puppet_of(&s.f, target).count, 20);
-    cr_assert_eq(fifo_count(&store_durable(&s, 0)->links[1].kept[DURABLE_ORDINARY]), 0);
-    store_close(&s);
-    store_fini(&s);
-}
-
-/* What it refuses comes again in the next life: the sender must not be told that it is safe. */
-Test(durable_turn, a_shard_that_has_failed_at_rest_confirms_nothing)
-{
-    const struct store_fixture_options options = {.shards = 2};
-    struct store_fixture s;
-    struct pawl_task sender, target;
-
-    store_init(&s, &options);
-    store_open(&s);
-    sender = store_create(&s, M_SYNC, 0);
-    target = store_create(&s, M_SYNC, 1);
-    store_settle(&s); /* every frame of shard 1 is on disk: what fails is not one of them */
-    store_release(&store_durable(&s, 1)->journal.failed, -EIO);
-    for (unsigned i = 0; i < 5; i++) {
-        fixture_post(&s.f, &(struct pawl_event){.task = sender,
-                                                .code = P_CALL,
-                                                .arg = {puppet_word(store_post_note), target.id}});
-        store_settle(&s);
-    }
-    cr_assert_eq(store_durable(&s, 0)->links[1].sent[DURABLE_ORDINARY], 5);
-    cr_assert_eq(store_durable(&s, 0)->links[1].confirmed[DURABLE_ORDINARY], 0);
-    store_crash(&s, SIM_CRASH_POWER);
-    store_open(&s);
-    store_settle(&s);
-    cr_assert_eq(fixture_puppet_of(&s.f, target).count, 5);
-    store_close(&s);
-    store_fini(&s);
-}
-
 /* ---- the end ------------------------------------------------------------------------------------- */
 
 Test(durable_turn, a_stop_tells_what_became_of_everything)
@@ -394,5 +311,202 @@ Test(durable_turn, what_tasks_have_sent_and_deferred_outlives_a_stop)
     cr_assert_eq(store_ask(&s, keeper, P_MOVE, 0, 0).status, 0);
     cr_assert(TRACE_IS(7));
     store_close(&s);
+    store_fini(&s);
+}
+
+/* An async step's completion is long gone: only the callback can say that it is lost. */
+Test(durable_turn, a_failure_in_a_stop_is_told)
+{
+    const struct sim_fault fault = {.kind = SIM_FAULT_ERROR,
+                                    .ops = SIM_OPS(SIM_QUEUE_END),
+                                    .nth = 1,
+                                    .forever = true,
+                                    .error = -EIO};
+    struct store_fixture s;
+    struct pawl_task task;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    task = store_create(&s, M_ASYNC, 0);
+    for (unsigned i = 0; i < 10; i++) {
+        store_post(&s, task, P_NOTE, i, 0, i);
+        fixture_turn(&s.f);
+        cr_assert_eq(fixture_reap(&s.f).status, 0);
+    }
+    cr_assert(sim_disk_fault_add(s.disk, &fault) >= 0);
+    store_stop(&s);
+    cr_assert_eq(s.failed_count, 1);
+    cr_assert_eq(s.failed_error, -EIO);
+    cr_assert(strlen(s.failed_what) > 20);
+    store_free(&s);
+    store_fini(&s);
+}
+
+Test(durable_turn, an_orderly_stop_tells_of_no_failure)
+{
+    struct store_fixture s;
+    struct pawl_task task;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    task = store_create(&s, M_ASYNC, 0);
+    fixture_send(&s.f, task, P_NOTE, 1);
+    fixture_turn(&s.f);
+    store_stop(&s);
+    cr_assert_eq(s.failed_count, 0, "%s", s.failed_what);
+    store_free(&s);
+    store_fini(&s);
+}
+
+/* Nobody ends the write: it has not failed, and what it holds is lost all the same. */
+Test(durable_turn, steps_that_a_stop_could_not_write_are_told)
+{
+    struct store_fixture s;
+    struct pawl_task task;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    task = store_create(&s, M_ASYNC, 0);
+    fixture_send(&s.f, task, P_NOTE, 1);
+    fixture_turn(&s.f);
+    s.storage.queue_reap = sim_disk_storage(s.disk)->queue_reap;
+    store_stop(&s);
+    cr_assert_eq(s.failed_count, 1);
+    cr_assert_eq(s.failed_error, -EIO);
+    cr_assert(strstr(s.failed_what, "lost") != NULL, "%s", s.failed_what);
+    store_free(&s);
+    store_fini(&s);
+}
+
+/* ---- time ---- */
+
+static void arm(struct pawl_step *step, struct puppet *puppet, const struct pawl_event *event)
+{
+    (void)puppet;
+    cr_assert_eq(pawl_step_arm(step, 0, event->arg[1]), 0);
+}
+
+/* Seconds until its timer has fired. */
+static unsigned seconds_left(struct store_fixture *s, struct pawl_task task)
+{
+    unsigned seconds = 0;
+
+    while (fixture_puppet_of(&s->f, task).count == 0) {
+        store_advance(s, FIXTURE_SECOND);
+        cr_assert(++seconds < 200);
+    }
+    return seconds;
+}
+
+/* Nothing happens for a minute; then the store is closed, or the power fails. */
+static unsigned left_after_idleness(bool crash, bool snapshot)
+{
+    struct store_fixture s;
+    struct pawl_task task;
+    unsigned left;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    task = store_create(&s, M_SYNC, 0);
+    cr_assert_eq(store_call(&s, task, P_CALL, arm, 100 * FIXTURE_SECOND).status, 0);
+    store_advance(&s, 58 * FIXTURE_SECOND);
+    if (snapshot)
+        cr_assert_eq(store_snapshot(&s), 0);
+    if (crash)
+        store_crash(&s, SIM_CRASH_POWER);
+    else
+        store_close(&s);
+    store_open(&s);
+    left = seconds_left(&s, task);
+    store_close(&s);
+    store_fini(&s);
+    return left;
+}
+
+Test(durable_turn, idle_time_before_an_orderly_close_counts_for_timers)
+{
+    cr_assert_eq(left_after_idleness(false, false), 43); /* 42 and the moment of the arming */
+    cr_assert_eq(left_after_idleness(false, true), 43);
+}
+
+Test(durable_turn, a_crash_costs_timers_ten_seconds_at_most)
+{
+    const unsigned left = left_after_idleness(true, false);
+
+    cr_assert(left >= 43 && left <= 53, "%u", left);
+}
+
+static uint64_t frames_of_a_minute(bool timer, bool ended)
+{
+    struct store_fixture s;
+    struct pawl_task task;
+    uint64_t frames;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    task = store_create(&s, M_SYNC, 0);
+    if (timer)
+        cr_assert_eq(store_call(&s, task, P_CALL, arm, 1000 * FIXTURE_SECOND).status, 0);
+    if (ended)
+        cr_assert_eq(store_ask(&s, task, P_END, 0, 0).status, 0);
+    cr_assert(store_settle(&s));
+    frames = store_status(&s, 0).frames;
+    store_advance(&s, 60 * FIXTURE_SECOND);
+    frames = store_status(&s, 0).frames - frames;
+    store_close(&s);
+    store_fini(&s);
+    return frames;
+}
+
+Test(durable_turn, an_idle_shard_writes_the_time_only_while_timers_run)
+{
+    cr_assert_eq(frames_of_a_minute(true, false), 6);
+    cr_assert_eq(frames_of_a_minute(false, false), 0);
+    cr_assert_eq(frames_of_a_minute(true, true), 0);
+}
+
+/* Steps say the time as well. */
+Test(durable_turn, a_shard_that_works_writes_no_time)
+{
+    struct store_fixture s;
+    struct pawl_task task;
+    uint64_t frames;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    task = store_create(&s, M_SYNC, 0);
+    cr_assert_eq(store_call(&s, task, P_CALL, arm, 1000 * FIXTURE_SECOND).status, 0);
+    frames = store_status(&s, 0).frames;
+    for (unsigned i = 0; i < 10; i++) {
+        store_advance(&s, 9 * FIXTURE_SECOND);
+        store_note(&s, task, 1);
+    }
+    cr_assert_eq(store_status(&s, 0).frames, frames + 10);
+    store_close(&s);
+    store_fini(&s);
+}
+
+/* What room is left is for steps and ends. */
+Test(durable_turn, on_a_full_disk_no_time_is_written)
+{
+    struct store_fixture_options options = {.store = PAWL_STORE_OPTIONS_INIT};
+    struct store_fixture s;
+    struct pawl_task task;
+    uint64_t frames;
+
+    options.store.segment_bytes = 64u << 10;
+    options.store.snapshot_bytes = UINT64_MAX;
+    options.store.quota_bytes = 256u << 10;
+    store_init(&s, &options);
+    store_open(&s);
+    task = store_create(&s, M_SYNC, 0);
+    cr_assert_eq(store_call(&s, task, P_CALL, arm, 1000 * FIXTURE_SECOND).status, 0);
+    while (load_acquire(&store_durable(&s, 0)->journal.full) == 0)
+        store_note(&s, task, 1);
+    frames = store_status(&s, 0).frames;
+    store_advance(&s, 60 * FIXTURE_SECOND);
+    cr_assert_eq(store_status(&s, 0).frames, frames);
+    store_close(&s);
+    cr_assert_eq(s.failed_count, 0, "%s", s.failed_what);
     store_fini(&s);
 }

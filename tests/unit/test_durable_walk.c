@@ -346,3 +346,243 @@ Test(durable_walk, only_the_default_waits_for_as_much_as_the_last_snapshot_had)
     cr_assert(!begins_after(DURABLE_SNAPSHOT_BYTES, DURABLE_SNAPSHOT_BYTES - 1));
     cr_assert(begins_after(DURABLE_SNAPSHOT_BYTES, DURABLE_SNAPSHOT_BYTES));
 }
+
+/* ---- when there is no room ---- */
+
+/* The size at which snapshots begin by themselves is far beyond the quota. */
+Test(durable_walk, where_there_is_no_room_a_snapshot_is_due)
+{
+    struct store_fixture_options options = {.store = PAWL_STORE_OPTIONS_INIT};
+    struct store_fixture s;
+    struct pawl_task task;
+    uint64_t count = 0;
+
+    options.store.segment_bytes = 64u << 10;
+    options.store.quota_bytes = 512u << 10;
+    begin(&s, &options);
+    task = store_create(&s, M_SYNC, 0);
+    for (unsigned i = 0; i < 600; i++) { /* a block each: five times the quota */
+        const int status = store_ask(&s, task, P_NOTE, 1, 0).status;
+
+        cr_assert_eq(status, 0, "step %u: %d", i, status);
+        count++;
+        cr_assert(sim_disk_used_bytes(s.disk) <= 640u << 10);
+        if (i % 50 == 49) { /* and it opens as it is */
+            store_crash(&s, SIM_CRASH_POWER);
+            store_open(&s);
+            cr_assert_eq(fixture_puppet_of(&s.f, task).count, count);
+        }
+    }
+    end(&s);
+}
+
+/* Snapshots larger than the quota make no room: they are not written on and on. */
+Test(durable_walk, where_snapshots_make_no_room_they_are_not_repeated)
+{
+    struct store_fixture_options options = {.store = PAWL_STORE_OPTIONS_INIT};
+    struct store_fixture s;
+    uint64_t snapshots;
+
+    options.store.segment_bytes = 64u << 10;
+    options.store.quota_bytes = 256u << 10;
+    begin(&s, &options);
+    for (unsigned i = 0; i < 4000; i++) {
+        const struct pawl_task_spec spec = {.machine = M_ASYNC, .shard = 0};
+        struct pawl_task task;
+
+        if (store_try_create(&s, &spec, &task) != 0)
+            break;
+        store_turns(&s);
+    }
+    store_advance(&s, FIXTURE_SECOND);
+    cr_assert(load_acquire(&store_durable(&s, 0)->journal.full) != 0);
+    snapshots = store_status(&s, 0).snapshots;
+    store_advance(&s, 100 * FIXTURE_SECOND);
+    cr_assert_eq(store_status(&s, 0).snapshots, snapshots);
+    end(&s);
+}
+
+/* A disk that has no room for the snapshot either is not worn out by trying. */
+Test(durable_walk, a_snapshot_for_room_that_fails_is_tried_again_after_a_while)
+{
+    struct store_fixture_options options = {.store = PAWL_STORE_OPTIONS_INIT};
+    const struct sim_fault fault = {.kind = SIM_FAULT_ERROR,
+                                    .ops = SIM_OPS(SIM_CREATE),
+                                    .path = ".snapshot",
+                                    .nth = 1,
+                                    .forever = true,
+                                    .error = -ENOSPC};
+    struct store_fixture s;
+    struct pawl_task task;
+    uint64_t dropped;
+
+    options.store.segment_bytes = 64u << 10;
+    options.store.quota_bytes = 512u << 10;
+    begin(&s, &options);
+    task = store_create(&s, M_SYNC, 0);
+    cr_assert(sim_disk_fault_add(s.disk, &fault) >= 0);
+    while (store_ask(&s, task, P_NOTE, 1, 0).status == 0)
+        ;
+    store_advance(&s, 2 * FIXTURE_SECOND);
+    dropped = load_acquire(&store_durable(&s, 0)->journal.snapshots_dropped);
+    cr_assert(dropped >= 1);
+    for (unsigned i = 0; i < 100; i++) {
+        cr_assert_eq(store_ask(&s, task, P_NOTE, 1, 0).status, -ENOSPC);
+        store_advance(&s, FIXTURE_SECOND / 10);
+    }
+    dropped = load_acquire(&store_durable(&s, 0)->journal.snapshots_dropped) - dropped;
+    cr_assert(dropped >= 8 && dropped <= 11, "%llu in ten seconds", (unsigned long long)dropped);
+    sim_disk_faults_clear(s.disk);
+    store_advance(&s, 2 * FIXTURE_SECOND);
+    cr_assert_eq(store_ask(&s, task, P_NOTE, 1, 0).status, 0);
+    end(&s);
+}
+
+/* Each life leaves a file that is nearly empty. */
+Test(durable_walk, many_short_lives_do_not_leave_many_files)
+{
+    struct store_fixture_options options = {.store = PAWL_STORE_OPTIONS_INIT};
+    struct store_fixture s;
+    struct pawl_task task;
+
+    options.store.segment_bytes = 64u << 10;
+    options.store.snapshot_bytes = 256u << 10;
+    begin(&s, &options);
+    task = store_create(&s, M_SYNC, 0);
+    for (unsigned i = 0; i < 60; i++) {
+        for (unsigned k = 0; k < 5; k++)
+            store_note(&s, task, k);
+        store_reopen(&s);
+        cr_assert(store_files(&s, FILE_JOURNAL, false, NULL) < 14);
+    }
+    cr_assert_eq(fixture_puppet_of(&s.f, task).count, 300);
+    end(&s);
+}
+
+/* What the default compares with is known again after an opening. */
+Test(durable_walk, the_size_of_the_last_snapshot_is_found_again)
+{
+    struct store_fixture s;
+    uint64_t bytes;
+
+    begin(&s, NULL);
+    for (unsigned i = 0; i < 500; i++)
+        store_create_undurable(&s, M_SYNC, 0);
+    cr_assert(store_settle(&s));
+    cr_assert_eq(store_snapshot(&s), 0);
+    bytes = load_acquire(&store_durable(&s, 0)->journal.snapshot_bytes);
+    cr_assert(bytes > 500u * 48);
+    store_reopen(&s);
+    cr_assert_eq(load_acquire(&store_durable(&s, 0)->journal.snapshot_bytes), bytes);
+    end(&s);
+}
+
+/* ---- what an image says ---- */
+
+Test(durable_walk, the_age_of_a_state_is_in_the_image)
+{
+    struct store_fixture s;
+    struct pawl_task task, other;
+    uint64_t before, after;
+
+    begin(&s, NULL);
+    store_advance(&s, 10 * FIXTURE_SECOND);
+    task = store_create(&s, M_SYNC, 0);
+    other = store_create(&s, M_SYNC, 0);
+    for (unsigned i = 0; i < 2; i++) /* the second cuts the journal in which it was made */
+        cr_assert_eq(store_snapshot(&s), 0);
+    store_advance(&s, 50 * FIXTURE_SECOND);
+    store_note(&s, other, 1);
+    before = fixture_view(&s.f, task, NULL, 0).age_ns;
+    store_crash(&s, SIM_CRASH_POWER);
+    store_open(&s);
+    after = fixture_view(&s.f, task, NULL, 0).age_ns;
+    cr_assert(after + FIXTURE_SECOND / 10 > before && after < before + FIXTURE_SECOND / 10,
+              "%llu ms, then %llu", (unsigned long long)before / 1000000,
+              (unsigned long long)after / 1000000);
+    end(&s);
+}
+
+static void refuse(struct pawl_step *step, struct puppet *puppet, const struct pawl_event *event)
+{
+    (void)puppet, (void)event;
+    pawl_step_abort(step, -EPERM);
+}
+
+static void make_sync(struct pawl_step *step, struct puppet *puppet, const struct pawl_event *event)
+{
+    const struct pawl_task_spec spec = {.machine = M_SYNC, .shard = 0, .arg = {event->arg[1]}};
+    struct pawl_task made;
+
+    (void)puppet;
+    cr_assert_eq(pawl_step_create(step, &spec, PAWL_NO_REPLY, &made), 0);
+}
+
+/* A memory-only task makes a durable one in the turn at whose end the walk comes to its slot. */
+static void walk_over_reserved(struct store_fixture *s, puppet_fn *entry)
+{
+    struct pawl_task maker;
+
+    maker = store_create(s, M_MEMORY, 0);
+    store_note(s, store_create(s, M_SYNC, 0), 1);
+    store_run(s);
+    cr_assert_eq(pawl_snapshot(s->f.runtime, 0), -EAGAIN);
+    fixture_turn(&s->f);
+    cr_assert(store_durable(s, 0)->walk.under_way);
+    fixture_post(&s->f, &(struct pawl_event){.task = maker,
+                                             .code = P_CALL,
+                                             .arg = {puppet_word(make_sync),
+                                                     entry != NULL ? puppet_word(entry) : 0}});
+    fixture_turn(&s->f);
+    cr_assert(!store_durable(s, 0)->walk.under_way);
+}
+
+Test(durable_walk, what_a_memory_only_task_has_reserved_and_was_refused_is_not_in_it)
+{
+    struct store_fixture s;
+
+    begin(&s, NULL);
+    walk_over_reserved(&s, refuse);
+    for (unsigned i = 0; i < 200 && store_status(&s, 0).snapshots == 0; i++) {
+        fixture_turn(&s.f);
+        store_disk_step(&s);
+    }
+    cr_assert_eq(store_status(&s, 0).snapshots, 1);
+    cr_assert(store_settle(&s));
+    store_crash(&s, SIM_CRASH_POWER);
+    store_open(&s);
+    cr_assert_eq(store_status(&s, 0).recovered_tasks, 1);
+    end(&s);
+}
+
+Test(durable_walk, what_a_memory_only_task_has_reserved_and_was_lost_is_not_in_it)
+{
+    const struct sim_fault slow = {.kind = SIM_FAULT_SLOW,
+                                   .ops = SIM_OPS(SIM_QUEUE_WRITE),
+                                   .path = ".journal",
+                                   .nth = 1,
+                                   .forever = true,
+                                   .delay_ns = FIXTURE_SECOND};
+    unsigned lost = 0;
+
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        const struct store_fixture_options options = {.seed = seed};
+        struct store_fixture s;
+
+        begin(&s, &options);
+        walk_over_reserved(&s, NULL);
+        cr_assert(sim_disk_fault_add(s.disk, &slow) >= 0); /* the frame of its creation */
+        for (unsigned i = 0; i < 2000 && store_status(&s, 0).snapshots == 0; i++) {
+            fixture_turn(&s.f);
+            if (sim_disk_next_ns(s.disk) < store_now(&s) + FIXTURE_SECOND / 2)
+                store_disk_step(&s);
+        }
+        cr_assert_eq(store_status(&s, 0).snapshots, 1);
+        cr_assert(store_status(&s, 0).durable_frames < store_status(&s, 0).frames);
+        store_crash(&s, SIM_CRASH_POWER);
+        store_open(&s);
+        lost += store_status(&s, 0).recovered_tasks == 1;
+        end(&s);
+    }
+    cr_assert(lost > 0);
+}

@@ -239,3 +239,54 @@ Test(images, a_snapshot_counts_only_when_the_journal_up_to_it_is_durable)
     crash_and_check(&some);
     unmake(&some);
 }
+
+/* A snapshot of so many groups that two are under way at once. */
+static void make_large(struct store_fixture *s)
+{
+    store_init(s, NULL);
+    store_open(s);
+    for (unsigned i = 0; i < 20000; i++)
+        store_create_undurable(s, M_ASYNC, 0);
+    cr_assert(store_settle(s));
+}
+
+static void fail_second_group(struct store_fixture *s)
+{
+    const struct sim_fault fault = {.kind = SIM_FAULT_ERROR,
+                                    .ops = SIM_OPS(SIM_QUEUE_END),
+                                    .path = ".snapshot",
+                                    .nth = 2, /* behind the header */
+                                    .error = -ENOSPC};
+
+    sim_disk_faults_clear(s->disk);
+    cr_assert(sim_disk_fault_add(s->disk, &fault) >= 0);
+    cr_assert_eq(store_snapshot(s), -ENOSPC);
+    sim_disk_faults_clear(s->disk);
+}
+
+Test(images, a_group_that_ended_well_behind_a_failed_one_is_forgotten)
+{
+    struct store_fixture s;
+
+    make_large(&s);
+    fail_second_group(&s);
+    cr_assert_eq(store_durable(&s, 0)->journal.images_writer.done, 0);
+    cr_assert_eq(store_snapshot(&s), 0);
+    store_close(&s);
+    store_fini(&s);
+}
+
+Test(images, however_many_snapshots_fail_the_next_one_is_written)
+{
+    struct store_fixture s;
+
+    make_large(&s);
+    for (unsigned i = 0; i < 33; i++) {
+        fail_second_group(&s);
+        cr_assert_eq(store_durable(&s, 0)->journal.images_writer.in_flight_bytes, 0);
+        cr_assert(!pawl__journal_has_work(&store_durable(&s, 0)->journal));
+    }
+    cr_assert_eq(store_snapshot(&s), 0);
+    store_close(&s);
+    store_fini(&s);
+}

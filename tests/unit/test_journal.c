@@ -259,6 +259,52 @@ Test(journal, snapshots_make_room_under_a_quota)
     store_fini(&s);
 }
 
+/* Each opening takes a file; that there can be no second one keeps nobody out. */
+Test(journal, a_store_at_its_quota_opens_again_and_again)
+{
+    struct store_fixture_options options = small_files();
+    struct store_fixture s;
+    struct pawl_task task;
+    uint64_t count = 0;
+
+    options.store.quota_bytes = 4 * SMALL;
+    store_init(&s, &options);
+    store_open(&s);
+    task = store_create(&s, M_SYNC, 0);
+    while (store_ask(&s, task, P_NOTE, 1, 0).status == 0)
+        cr_assert(++count < 1000);
+    for (unsigned i = 0; i < 5; i++) {
+        if (i % 2 == 0)
+            store_close(&s);
+        else
+            store_crash(&s, SIM_CRASH_POWER);
+        store_open(&s);
+        cr_assert_eq(fixture_puppet_of(&s.f, task).count, count);
+        while (store_ask(&s, task, P_NOTE, 1, 0).status == 0) /* the new file has some room */
+            cr_assert(++count < 1000);
+        cr_assert_eq(s.failed_count, 0, "%s", s.failed_what);
+    }
+    /* What it needs is a snapshot or two. */
+    for (unsigned i = 0; i < 2; i++)
+        cr_assert_eq(store_snapshot(&s), 0);
+    store_advance(&s, FIXTURE_SECOND);
+    cr_assert_eq(store_ask(&s, task, P_NOTE, 1, 0).status, 0);
+    store_close(&s);
+    store_fini(&s);
+}
+
+Test(journal, a_disk_without_room_for_a_file_is_said_at_opening)
+{
+    struct store_fixture_options options = small_files();
+    struct store_fixture s;
+
+    options.capacity = 9 * STORE_BLOCK;
+    store_init(&s, &options);
+    cr_assert_eq(store_try_open(&s), -ENOSPC);
+    cr_assert(strstr(s.told, "no room") != NULL, "%s", s.told);
+    store_fini(&s);
+}
+
 /* ---- failures ------------------------------------------------------------------------------------ */
 
 struct outcome {

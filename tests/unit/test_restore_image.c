@@ -166,6 +166,8 @@ Test(restore_image, a_reserved_task_is_not_alive_yet)
     restore_open(&f, 1, 0);
     restore_is_gone(&f, task);
     cr_assert_eq(f.restored.shards[0].reserved, 1u);
+    cr_assert_eq(head_flags(load_relaxed(&restore_slot(&f, task)->head)),
+                 SLOT_RESERVED | SLOT_RECORDED);
     restore_start(&f);
     restore_run(&f);
     restore_is(&f, task, S_IDLE, 3);
@@ -310,4 +312,23 @@ Test(restore_image, random_histories_read_from_any_image_agree)
         restore_close(&f);
         restore_fixture_fini(&f);
     }
+}
+
+/* As a snapshot says it: shard's time in ns; a slot has coarser units. */
+Test(restore_image, an_image_says_since_when_its_task_is_in_its_state)
+{
+    struct restore_fixture f;
+    struct store_build s;
+    uint64_t context[3] = {0};
+
+    restore_fixture_init(&f, 1, NULL);
+    restore_snapshot(&s, 0, 1, 0, 0);
+    s.time_ns = UINT64_C(500) << SINCE_SHIFT;
+    build_step(&s, 1, 1, 2, S_IDLE, ENTRY_IMAGE | ENTRY_SINCE, context, sizeof(context))->words[0] =
+        UINT64_C(123) << SINCE_SHIFT;
+    restore_save(&f, &s);
+    restore_open(&f, 1, 0);
+    cr_assert_eq(load_relaxed(&restore_slot(&f, restore_task(0, 1, 1))->since), 123u);
+    restore_close(&f);
+    restore_fixture_fini(&f);
 }

@@ -46,7 +46,8 @@ static void bench_open(struct bench *b, uint64_t segment)
     options.pages = &b->pages;
     cr_assert_eq(pawl__journal_init(&b->journal, &options), 0);
     b->queue.depth = 16;
-    cr_assert_eq(storage->queue_open(storage->user, 16, -1, &b->queue.queue), 0);
+    cr_assert_eq(storage->queue_open(storage->user, 4 * JOURNAL_WRITES_MAX, -1, &b->queue.queue),
+                 0);
     b->journal.queue = &b->queue;
     pawl__journal_path(&b->journal, FILE_JOURNAL, 7, false, path);
     cr_assert(segment <= sizeof(zeroes));
@@ -225,5 +226,59 @@ Test(writer, a_file_takes_one_group_larger_than_itself)
     cr_assert_eq(writer->submitted, 1);
     end_all(&b);
     cr_assert_eq(writer->durable_lsn, 41);
+    bench_close(&b);
+}
+
+/* A write that takes long: those behind it end, but stay within reach of a torn end. */
+Test(writer, what_has_ended_behind_a_slow_write_counts_as_under_way)
+{
+    struct bench b;
+    struct writer *writer = &b.journal.steps_writer;
+    uint64_t handed = 0, ended = 1;
+
+    bench_open(&b, 64 * BLOCK);
+    writer->capacity = UINT64_C(1) << 30;
+    begin_file(&b);
+    for (;;) {
+        for (unsigned i = 0; i < 4; i++, handed++)
+            add_group(&b, 10000); /* 59 blocks */
+        if (!pawl__writer_submit(&b.journal, writer, handed, 8))
+            break;
+        cr_assert(writer->offset <= JOURNAL_INFLIGHT_MAX, "%llu bytes are under way",
+                  (unsigned long long)writer->offset);
+        for (; ended < writer->submitted; ended++) /* not the first */
+            cr_assert(!pawl__writer_done(writer, journal_tag(&b.journal, WRITE_STEPS, ended)));
+        b.queue.used = 1;
+    }
+    cr_assert_eq(writer->finished, 0);
+    cr_assert(writer->submitted > 30);
+    cr_assert(!writer_may_submit(&b.journal, writer, handed, 8)); /* nor is there work */
+    cr_assert(pawl__writer_done(writer, journal_tag(&b.journal, WRITE_STEPS, 0)));
+    cr_assert_eq(writer->finished, writer->submitted);
+    cr_assert_eq(writer->in_flight_bytes, 0);
+    cr_assert(writer_may_submit(&b.journal, writer, handed, 8));
+    bench_close(&b);
+}
+
+Test(writer, no_more_groups_than_it_can_tell_apart_lie_behind_a_slow_write)
+{
+    struct bench b;
+    struct writer *writer = &b.journal.steps_writer;
+    uint64_t ended = 1;
+
+    bench_open(&b, 64 * BLOCK);
+    writer->capacity = UINT64_C(1) << 30;
+    begin_file(&b);
+    for (unsigned i = 0; i < 2 * JOURNAL_WRITES_MAX; i++)
+        add_group(&b, 1);
+    while (pawl__writer_submit(&b.journal, writer, 2 * JOURNAL_WRITES_MAX, 8)) {
+        for (; ended < writer->submitted; ended++)
+            pawl__writer_done(writer, journal_tag(&b.journal, WRITE_STEPS, ended));
+        b.queue.used = 1;
+    }
+    cr_assert_eq(writer->submitted, JOURNAL_WRITES_MAX);
+    cr_assert(pawl__writer_done(writer, journal_tag(&b.journal, WRITE_STEPS, 0)));
+    cr_assert_eq(writer->finished, JOURNAL_WRITES_MAX);
+    cr_assert(writer_may_submit(&b.journal, writer, 2 * JOURNAL_WRITES_MAX, 8));
     bench_close(&b);
 }
