@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "stress_agents.h"
 #include "stress_durable.h"
 #include "tool.h"
 
@@ -14,6 +15,7 @@ static const char help[] =
     "usage: pawl stress [OPTION]...\n"
     "       pawl stress --durable DIR [--sync | --async] [OPTION]...\n"
     "       pawl stress --resume DIR [OPTION]...\n"
+    "       pawl stress --agents N [--durable DIR | --resume DIR] [OPTION]...\n"
     "\n"
     "Attacks the runtime's promises and reconciles every event. Producers, with ports and\n"
     "without, post sequenced events to tasks; the tasks check order and count, post on to each\n"
@@ -59,6 +61,16 @@ static const char help[] =
     "      These take --tasks (accounts, default 10k), --seconds, --shards, --producers,\n"
     "      --port-capacity, --no-pin, --settle, --seed and --json as well.\n"
     "\n"
+    "With agents: requesters submit work with priorities, keys, dependencies and policies, cancel\n"
+    "and hurry it; agents take it, work, stall, crash, report twice, late and what is not true.\n"
+    "Each job is held to a ledger of what was done to it, and nothing may be left over.\n"
+    "\n"
+    "      --agents N         so many agents, on up to four threads\n"
+    "      These take --tasks (jobs at once, default 1000), --seconds, --shards, --producers\n"
+    "      (requesters, default 2), --no-pin, --settle, --seed and --json as well. With --durable\n"
+    "      DIR (and --sync, --async, --ack) the work lies in a store; killed, it goes on with\n"
+    "      --resume DIR --agents N, and is held to what agents and requesters were told.\n"
+    "\n"
     "Progress goes to standard error, the summary to standard output. Numbers take the suffixes\n"
     "k, M and G (10^3, 10^6, 10^9).\n"
     "\n"
@@ -85,6 +97,7 @@ enum option_code {
     OPT_ASYNC,
     OPT_ACK,
     OPT_STEPS,
+    OPT_AGENTS,
     /* These have a letter, too. */
     OPT_SHARDS = 'n',
     OPT_SEED = 's',
@@ -114,6 +127,7 @@ static const struct option long_options[] = {
     {"async", no_argument, NULL, OPT_ASYNC},
     {"ack", required_argument, NULL, OPT_ACK},
     {"steps", required_argument, NULL, OPT_STEPS},
+    {"agents", required_argument, NULL, OPT_AGENTS},
     {"plant", required_argument, NULL, OPT_PLANT}, /* for the tool's own tests; not in the help */
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -235,6 +249,8 @@ static bool parse_option(const char *command, int code, struct stress_options *o
                tool_usage(command, "--ack wants the name of a file") == TOOL_OK;
     case OPT_STEPS:
         return tool_parse_u64(command, "--steps", optarg, 0, INT64_MAX, &o->steps);
+    case OPT_AGENTS:
+        return parse_u32(command, "--agents", optarg, 1, FLEET_AGENTS_MAX, &o->agents);
     case OPT_HELP:
     case OPT_VERSION:
         break;
@@ -294,6 +310,41 @@ static bool complete_store(const char *command, const struct given *given, struc
     return true;
 }
 
+/* The same for a run with agents. */
+static bool complete_agents(const char *command, const struct given *given,
+                            struct stress_options *o)
+{
+    static const int others[] = {OPT_EVENTS,        OPT_PORTLESS, OPT_READERS, OPT_INFLIGHT,
+                                 OPT_PORT_CAPACITY, OPT_DRIVE,    OPT_STEPS,   0};
+    static const int stored[] = {OPT_SYNC, OPT_ASYNC, OPT_ACK, 0};
+    static const int fixed[] = {OPT_TASKS, OPT_PRODUCERS, OPT_SEED, OPT_SYNC, OPT_ASYNC, 0};
+    const char *wrong = any_given(given, others);
+    if (wrong != NULL)
+        return tool_usage(command, "--%s does not go with --agents", wrong) == TOOL_OK;
+    if (o->plant == PLANT_CHAIN || o->plant == PLANT_TIMER)
+        return tool_usage(command, "--plant %s does not go with --agents", plants[o->plant]) ==
+               TOOL_OK;
+    wrong = o->store == NULL ? any_given(given, stored) : NULL;
+    if (wrong != NULL)
+        return tool_usage(command, "--%s needs --durable or --resume", wrong) == TOOL_OK;
+    wrong = o->resume ? any_given(given, fixed) : NULL;
+    if (wrong != NULL)
+        return tool_usage(command, "--%s was decided when the store was made", wrong) == TOOL_OK;
+    if (given->code[OPT_SYNC] && given->code[OPT_ASYNC])
+        return tool_usage(command, "--sync and --async exclude each other") == TOOL_OK;
+    if (!given->code[OPT_TASKS])
+        o->tasks = 1000;
+    if (o->tasks > FLEET_TASKS_MAX)
+        return tool_usage(command, "--tasks %llu is more jobs at once than --agents takes: %u",
+                          (unsigned long long)o->tasks, FLEET_TASKS_MAX) == TOOL_OK;
+    if (!given->code[OPT_PRODUCERS])
+        o->producers = 2;
+    if (o->seconds < 0)
+        o->seconds = 10;
+    return o->seconds > 0 ||
+           tool_usage(command, "--seconds 0 would be over before it began") == TOOL_OK;
+}
+
 /* Fills in what was not said; finds fault with what does not go together. */
 static bool complete_options(const char *command, const struct given *given,
                              struct stress_options *o)
@@ -302,6 +353,8 @@ static bool complete_options(const char *command, const struct given *given,
     const char *wrong = o->store == NULL ? any_given(given, stored) : NULL;
     if (o->seed == 0)
         o->seed = seed_from_clock();
+    if (o->agents != 0)
+        return complete_agents(command, given, o);
     if (o->store != NULL)
         return complete_store(command, given, o);
     if (wrong != NULL)
@@ -448,6 +501,8 @@ int cmd_stress(int argc, char **argv)
         return tool_usage(argv[0], "what is '%s'? This command takes options only", argv[optind]);
     if (!complete_options(argv[0], &given, &s.options))
         return TOOL_USAGE;
+    if (s.options.agents != 0)
+        return fleet_run(&s);
     if (s.options.store != NULL)
         return bank_run(&s);
     if (stress_run(&s, &result) != 0)

@@ -14,6 +14,7 @@
  *   stress_reader.c      threads that peek, find and walk all the while
  *   stress_check.c       findings, the books of failed events and gaps, what the runtime reports
  *   stress_reconcile.c   views checked, and all totals compared at the end
+ *   stress_agents.h      --agents: another load, on the work machine
  *   stress_durable.h     --durable and --resume: another load, on a store that may be killed at any
  *                        time
  *
@@ -77,7 +78,8 @@ struct stress_options {
     const char *acks;  /* the acknowledgement log; NULL: beside the store */
     bool resume;
     enum pawl_durability durability;
-    uint64_t steps; /* orders to be acknowledged; 0: until the time is over */
+    uint64_t steps;  /* orders to be acknowledged; 0: until the time is over */
+    unsigned agents; /* --agents; 0: without */
 };
 
 /* What can be wrong. */

@@ -543,7 +543,7 @@ static void batch_once(struct shard *shard, const struct pawl_event *events, uin
 
     fetch(shard, events, count);
     shard->count.events += count;
-    if (count < REGROUP_MIN) {
+    if (count < REGROUP_MIN || shard->in_order) {
         for (uint32_t i = 0; i < count; i++)
             shard->batch.later[i] = (uint16_t)i;
         run_later(shard, events, source, count);

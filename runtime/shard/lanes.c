@@ -190,6 +190,7 @@ static void deliver(struct shard *shard, const struct pawl_event *events, const 
 {
     struct lanes *lanes = shard->lanes;
 
+    shard->in_order = true; /* leases leave in the order of their tickets */
     for (uint32_t first = 0; first < offer->count;) {
         uint32_t end = first + 1;
 
@@ -202,6 +203,7 @@ static void deliver(struct shard *shard, const struct pawl_event *events, const 
         give_back(shard, offer, first, end);
         first = end;
     }
+    shard->in_order = false;
 }
 
 /* Other shards have spent the credits meanwhile: what is too much goes back to where it was. */

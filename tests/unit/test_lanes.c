@@ -555,3 +555,28 @@ Test(lanes, the_breaker_opens_tries_a_few_and_closes)
     cr_assert(came(&agent, got, 32) > 2);
     close_agent();
 }
+
+/* Many credits at once: a batch is handed out in its order, not as the batch would group it. */
+Test(lanes, leases_leave_in_order_however_many_there_are)
+{
+    struct pawl_completion got[128];
+    struct pawl_task tasks[100];
+    const struct pawl_lane_def lane = {.name = "work"};
+    uint64_t token = 0;
+
+    fixture_open(
+        &f, &(struct fixture_options){.machines = {&job_machine}, .lanes = &lane, .lane_count = 1});
+    lane_agent_open(&agent, f.runtime, 7, 1);
+    for (unsigned i = 0; i < 100; i++)
+        tasks[i] = job_create(&f, 0, "work", i / 10);
+    lane_agent_grant(&agent, 100);
+    fixture_run(&f);
+    cr_assert_eq(lane_agent_reap(&agent, got, 128), 100);
+    for (unsigned i = 0; i < 100; i++) {
+        cr_assert_eq(got[i].task.id, tasks[i].id, "%u", i);
+        cr_assert(got[i].value > token);
+        token = got[i].value;
+    }
+    lane_agent_close(&agent, &f);
+    fixture_close(&f);
+}
