@@ -47,6 +47,7 @@ struct file_report {
     const char *end; /* how it ends */
     uint64_t bytes, frames, entries;
     uint64_t first_lsn, last_lsn; /* 0, 0: no frames */
+    uint64_t epoch;               /* of a journal; 0: it was never begun, or its header is broken */
     uint64_t torn_bytes;
     char what[512];
 };
@@ -294,6 +295,7 @@ static bool has_header(struct report *report, struct file_report *file)
                    error == -EBADMSG ? reader.what : strerror(-error));
         return false;
     }
+    file->epoch = reader.header.epoch;
     pawl__reader_close(&reader);
     return true;
 }
@@ -319,6 +321,68 @@ static void look_at_journal(struct report *report, struct file_report *files, si
 static bool same_journal(const struct store_file *a, const struct store_file *b)
 {
     return a->shard == b->shard && a->kind == FILE_JOURNAL && b->kind == FILE_JOURNAL;
+}
+
+/* ---- files that are not there ---------------------------------------------------------------- */
+
+/* Of a shard's journal, in files that all are what their names say. */
+static void miss_journals(struct report *report, uint32_t shard)
+{
+    const struct manifest *const manifest = report->image.manifest;
+    uint64_t next = 1, epoch = 0, prepared = 0;
+
+    for (size_t i = 0; i < report->files_count; i++) {
+        const struct file_report *const file = &report->files[i];
+
+        if (file->file.shard != shard || file->file.kind != FILE_JOURNAL)
+            continue;
+        if (file->severity >= CORRUPT)
+            return;
+        if (file->epoch != 0) {
+            next = file->file.file + 1;
+            epoch = file->epoch;
+        } else if (prepared == 0) {
+            prepared = file->file.file;
+        }
+    }
+    if (epoch == 0 && manifest_is_begun(manifest))
+        find(report, CORRUPT,
+             "shard %u: its journal is missing, which each shard of set %u has begun: put the "
+             "files back, or the manifest if it is an older copy",
+             shard, manifest->set);
+    else if (prepared > next)
+        find(report, CORRUPT,
+             "shard %u: the next file of its journal is number %" PRIu64 ", but the lowest of "
+             "those prepared is %" PRIu64 ": files in between are missing; put them back",
+             shard, next, prepared);
+    else if (manifest->closed && manifest_is_begun(manifest) && epoch < manifest->epoch)
+        find(report, CORRUPT,
+             "shard %u: its journal ends in epoch %" PRIu64 ", but epoch %" PRIu64 " was closed "
+             "in order: its last files are missing; put them back",
+             shard, epoch, manifest->epoch);
+}
+
+/* What opening refuses for the same reasons; while a process has it open, files come and go. */
+static void look_for_missing(struct report *report)
+{
+    const struct store_image *const image = &report->image;
+    uint32_t later = 0;
+
+    if (report->in_use)
+        return;
+    for (size_t i = 0; i < image->files_count; i++)
+        if (image->files[i].set > image->manifest->set && image->files[i].kind == FILE_JOURNAL &&
+            !image->files[i].is_new)
+            later = image->files[i].set;
+    if (later != 0) {
+        find(report, CORRUPT,
+             "there are journals of set %u, but the manifest only knows of set %u: the manifest is "
+             "an older copy; put the right one back",
+             later, image->manifest->set);
+        return;
+    }
+    for (uint32_t shard = 0; shard < image->manifest->shards; shard++)
+        miss_journals(report, shard);
 }
 
 static int look_at_files(struct report *report)
@@ -351,6 +415,7 @@ static int look_at_files(struct report *report)
         }
         i += count;
     }
+    look_for_missing(report);
     return 0;
 }
 

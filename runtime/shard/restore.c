@@ -164,22 +164,11 @@ static int run_phase(struct restore *restore, phase_fn *fn, uint32_t count)
 
 static int list_files(struct restore *restore)
 {
-    const struct restore_options *options = restore->options;
-    size_t count, kept = 0;
-    const int error =
-        pawl__store_list(options->storage, options->directory, &restore->files, &count);
+    char what[256];
+    const int error = pawl__restore_list(restore->options, &restore->files, &restore->files_count,
+                                         what, sizeof(what));
 
-    if (error != 0)
-        return complain_plainly(restore, error, "the directory cannot be listed");
-    for (size_t i = 0; i < count; i++)
-        if (restore->files[i].set == options->manifest->set && !restore->files[i].is_new)
-            restore->files[kept++] = restore->files[i];
-    restore->files_count = kept;
-    if (kept > 0 && restore->files[kept - 1].shard >= options->manifest->shards)
-        return complain_plainly(restore, -EBADMSG,
-                                "there are files of more shards than the manifest says: the "
-                                "manifest is an older copy; put the right one back");
-    return 0;
+    return error == 0 ? 0 : complain_plainly(restore, error, what);
 }
 
 static void read_shard(struct restore *restore, uint32_t number)
@@ -517,6 +506,17 @@ static void fill_restored(struct restore *restore)
         restored->shards[i % restored->shards_count].entries += restore->images[i].entries;
 }
 
+/* Whether the machines that the manifest does not know yet fit in it. */
+static bool has_room(const struct pawl_runtime *runtime, const struct manifest *manifest)
+{
+    uint32_t count = manifest->machines_count;
+
+    for (uint32_t i = 0; i < runtime->machine_count; i++)
+        count += pawl__manifest_find(manifest, runtime->machines[i].machine->name,
+                                     runtime->machines[i].machine->hash) < 0;
+    return count <= MANIFEST_MACHINES_MAX;
+}
+
 static int restore_init(struct restore *restore)
 {
     const struct restore_options *options = restore->options;
@@ -536,7 +536,8 @@ static int restore_init(struct restore *restore)
                                         options->user, &bad);
     if (error != 0)
         return complain_plainly(restore, error, "the manifest describes a machine as it cannot be");
-    restore->in_place = options->manifest->shards == count && !restore->machines.changed;
+    restore->in_place = options->manifest->shards == count && !restore->machines.changed &&
+                        has_room(restore->runtime, options->manifest);
     return list_files(restore);
 }
 

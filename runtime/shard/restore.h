@@ -9,8 +9,8 @@
  * again, in order. Time goes on where it stood still: at the latest time that any frame of any
  * shard tells.
  *
- * In place. Where the number of shards is the same and no definition has changed, entries are
- * applied in the shards' own tables, one thread a shard. Otherwise each shard of the store is read
+ * In place. Where the number of shards is the same, no definition has changed and the manifest has
+ * room for the new ones, entries are applied in the shards' own tables, one thread a shard. Otherwise each shard of the store is read
  * into a table of its own, and its tasks are then moved: to the home shard of their key, or else to
  * the same number, modulo the shards there are now. This takes twice the memory while it lasts, and
  * makes a new set of files necessary: `rewrite`.
@@ -70,6 +70,14 @@ struct restored {
 int pawl__restore(struct pawl_runtime *runtime, const struct restore_options *options,
                   struct restored *restored);
 void pawl__restored_fini(struct restored *restored);
+
+/*
+ * restore_read.c: the files of the set in force, none unfinished, by shard; the caller frees *files.
+ * 0, or an error with what there is to say of it: -EBADMSG if there are files that the manifest
+ * cannot know of, or the storage's.
+ */
+int pawl__restore_list(const struct restore_options *options, struct store_file **files,
+                       size_t *count, char *what, size_t size);
 
 /* Sets durable->floors, one a granule of the shard's slots, to what the journal has promised. */
 void pawl__restored_floors(const struct restored *restored, struct shard *shard);

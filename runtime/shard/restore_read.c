@@ -4,7 +4,8 @@
  *
  * Layer: shard. Nothing is written, and nothing is believed: the readers check each byte
  * (store/reader.h). What is checked here is what lies between files: that the journal reaches back
- * to the snapshot's base and up to it, and that no file is younger than the manifest.
+ * to the snapshot's base and up to it, that no file is younger than the manifest, and that none is
+ * missing of which the manifest or a file behind it tells.
  *
  * A snapshot that is damaged is passed over with a warning: the one before and the journal from its
  * base on are kept for that. Without any snapshot the journal must begin at LSN 1.
@@ -16,6 +17,7 @@
 
 #include "base/bits.h"
 #include "base/planted.h"
+#include "shard/restore.h"
 #include "shard/restore_image.h"
 #include "store/reader.h"
 
@@ -43,6 +45,37 @@ static int fail_in(struct image *image, int error, const struct store_file *file
     snprintf(image->fault.where, sizeof(image->fault.where), "shard %u, %s, offset %llu",
              image->number, name, (unsigned long long)offset);
     return error;
+}
+
+/* ---- The set ---- */
+
+int pawl__restore_list(const struct restore_options *options, struct store_file **files,
+                       size_t *count, char *what, size_t size)
+{
+    const struct manifest *manifest = options->manifest;
+    uint32_t later;
+    const int error = pawl__store_list_set(options->storage, options->directory, manifest->set,
+                                           files, count, &later);
+
+    if (error != 0) {
+        snprintf(what, size, "the directory cannot be listed");
+        return error;
+    }
+    /* To go on would remove them, and they are the store. */
+    if (later != 0) {
+        snprintf(what, size,
+                 "there are journals of set %u, but the manifest only knows of set %u: the "
+                 "manifest is an older copy; put the right one back. Nothing was changed",
+                 later, manifest->set);
+        return -EBADMSG;
+    }
+    if (*count > 0 && (*files)[*count - 1].shard >= manifest->shards) {
+        snprintf(what, size,
+                 "there are files of more shards than the manifest says: the manifest is an older "
+                 "copy; put the right one back");
+        return -EBADMSG;
+    }
+    return 0;
 }
 
 /* ---- Frames ---- */
@@ -224,13 +257,16 @@ static int journal_frames(struct image *image, const struct image_source *source
     bool first = true;
     int error = 0;
 
+    /* Before a frame is asked for: there may be none. */
+    if (begins > base_lsn + 1) {
+        pawl__image_fail(image, -EBADMSG,
+                         "the journal begins at LSN %llu, but what it continues ends at %llu: "
+                         "files in between are missing; put them back",
+                         (unsigned long long)begins, (unsigned long long)base_lsn);
+        return fail_in(image, -EBADMSG, &journal->files[0], 0);
+    }
     while (error == 0 && (result = pawl__journal_reader_next(journal, &frame)) == READER_FRAME) {
-        if (first && begins > base_lsn + 1)
-            error = pawl__image_fail(image, -EBADMSG,
-                                     "the journal begins at LSN %llu, but what it continues ends "
-                                     "at %llu: files in between are missing; put them back",
-                                     (unsigned long long)begins, (unsigned long long)base_lsn);
-        else if (first)
+        if (first)
             error = check_epoch(image, source, journal->reader.header.epoch);
         first = false;
         if (error == 0 && frame.header.lsn > base_lsn)
@@ -302,22 +338,92 @@ static int snapshot_missing(struct image *image)
         image->warning, image->warning[0] != '\0' ? "; " : "");
 }
 
+/* A snapshot of a journal that has begun: what follows its base lies in a file. */
 static bool needs_journal(const struct base *base)
 {
     return base->lsn > 0 && base->file > 0;
 }
 
-/*
- * A snapshot of a journal that has begun: what follows its base lies in a file, be it without a
- * frame.
- */
-static int journal_missing(struct image *image, const struct base *base)
+static int fail_journal(struct image *image)
 {
     snprintf(image->fault.where, sizeof(image->fault.where), "shard %u, journal", image->number);
-    return pawl__image_fail(image, -EBADMSG,
-                            "there is a snapshot taken at LSN %llu, but no journal: file %llu and "
-                            "those behind it are missing; put them back",
-                            (unsigned long long)base->lsn, (unsigned long long)base->file);
+    return -EBADMSG;
+}
+
+/* No file of the journal has begun. */
+static int check_none(struct image *image, const struct image_source *source,
+                      const struct base *base)
+{
+    if (needs_journal(base)) {
+        pawl__image_fail(image, -EBADMSG,
+                         "there is a snapshot taken at LSN %llu, but no journal: file %llu and "
+                         "those behind it are missing; put them back",
+                         (unsigned long long)base->lsn, (unsigned long long)base->file);
+        return fail_journal(image);
+    }
+    if (!manifest_is_begun(source->manifest))
+        return 0;
+    pawl__image_fail(image, -EBADMSG,
+                     "there is none, but each shard of set %u has begun one: its files are "
+                     "missing; put them back, or the manifest if it is an older copy",
+                     source->manifest->set);
+    return fail_journal(image);
+}
+
+/*
+ * An epoch that was closed in order has begun a file of each shard's journal. In one that was not,
+ * the shard's may be still to come.
+ */
+static int check_last(struct image *image, const struct image_source *source, uint64_t epoch)
+{
+    const struct manifest *manifest = source->manifest;
+
+    if (!manifest->closed || !manifest_is_begun(manifest) || epoch >= manifest->epoch)
+        return 0;
+    pawl__image_fail(image, -EBADMSG,
+                     "it ends in epoch %llu, but epoch %llu was closed in order: its last files "
+                     "are missing; put them back",
+                     (unsigned long long)epoch, (unsigned long long)manifest->epoch);
+    return fail_journal(image);
+}
+
+/*
+ * Files prepared ahead continue the numbers of those that have begun, and are removed so that the
+ * lowest goes last (store_leftovers.c): it tells how many must be there before it.
+ */
+static int check_prepared(struct image *image, const struct image_source *source, size_t prepared)
+{
+    const uint64_t next = image->position.file;
+
+    if (prepared == journals_count(source) || source->files[prepared].file == next)
+        return 0;
+    pawl__image_fail(image, -EBADMSG,
+                     "its next file is number %llu, but the lowest of those prepared is %llu: "
+                     "files in between are missing; put them back",
+                     (unsigned long long)next, (unsigned long long)source->files[prepared].file);
+    return fail_journal(image);
+}
+
+static int read_files(struct image *image, const struct image_source *source,
+                      const struct base *base, struct journal_reader *journal)
+{
+    const size_t count = journal->files_count;
+    struct store_position *position = &image->position;
+    int error;
+
+    if (count == 0) {
+        error = check_none(image, source, base);
+        return error != 0 ? error : check_prepared(image, source, 0);
+    }
+    error = journal_frames(image, source, journal, base->lsn);
+    position->lsn = journal->reader.lsn;
+    position->previous_crc = journal->reader.previous_crc;
+    position->file = journal->files[count - 1].file + 1;
+    if (error == 0)
+        error = check_last(image, source, journal->parts[count - 1].epoch);
+    return error != 0
+               ? error
+               : check_prepared(image, source, (size_t)(journal->files - source->files) + count);
 }
 
 static int read_journal(struct image *image, const struct image_source *source,
@@ -332,27 +438,18 @@ static int read_journal(struct image *image, const struct image_source *source,
     position->previous_crc = base->previous_crc;
     position->file = base->file > 0 ? base->file : 1;
     if (count == 0)
-        return needs_journal(base) ? journal_missing(image, base) : 0;
+        return check_none(image, source, base);
     error = journal_open(image, source, base, count, &journal);
     if (error != 0)
         return error;
-    if (journal.files_count > 0) {
-        error = journal_frames(image, source, &journal, base->lsn);
-        position->lsn = journal.reader.lsn;
-        position->previous_crc = journal.reader.previous_crc;
-        position->file = journal.files[journal.files_count - 1].file + 1;
-    } else if (needs_journal(base)) {
-        error = journal_missing(image, base);
-    }
+    error = read_files(image, source, base, &journal);
     pawl__journal_reader_close(&journal);
     if (error == 0 && position->lsn <= base->lsn) {
-        snprintf(image->fault.where, sizeof(image->fault.where), "shard %u, journal",
-                 image->number);
-        error =
-            pawl__image_fail(image, -EBADMSG,
-                             "it ends at LSN %llu, but the snapshot was taken at %llu: its "
-                             "last files are missing; put them back",
-                             (unsigned long long)position->lsn - 1, (unsigned long long)base->lsn);
+        error = fail_journal(image);
+        pawl__image_fail(image, error,
+                         "it ends at LSN %llu, but the snapshot was taken at %llu: its last files "
+                         "are missing; put them back",
+                         (unsigned long long)position->lsn - 1, (unsigned long long)base->lsn);
     }
     return error;
 }

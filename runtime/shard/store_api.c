@@ -181,8 +181,7 @@ static void note_dropped(const struct pawl_runtime *runtime, uint64_t *dropped)
         dropped[i] = load_acquire(&runtime->shards[i]->durable->journal.snapshots_dropped);
 }
 
-/* The host calls again and again: what it waits for is kept between the calls. */
-static int snapshot_host(struct pawl_runtime *runtime)
+static int snapshot_host_locked(struct pawl_runtime *runtime)
 {
     struct store *store = runtime->store;
     const size_t shards = runtime->shard_count;
@@ -202,6 +201,21 @@ static int snapshot_host(struct pawl_runtime *runtime)
         return result;
     free(store->waits);
     store->waits = NULL;
+    return result;
+}
+
+/*
+ * The host calls again and again: what it waits for is kept between the calls, under the runtime's
+ * mutex. Threads that call at the same time wait for one snapshot, and one of them sees it end; the
+ * others ask for the next.
+ */
+static int snapshot_host(struct pawl_runtime *runtime)
+{
+    int result;
+
+    pthread_mutex_lock(&runtime->mutex);
+    result = snapshot_host_locked(runtime);
+    pthread_mutex_unlock(&runtime->mutex);
     return result;
 }
 

@@ -178,6 +178,7 @@ int pawl__store_lock(struct pawl_runtime *runtime, const struct pawl_options *op
         return -ENOMEM;
     runtime->store = store;
     store->storage = options->storage != NULL ? options->storage : &pawl_storage_posix;
+    store->random = options->random;
     store->diagnose = options->diagnose;
     store->user = options->user;
     error = take_options(store, options->store);
@@ -243,134 +244,7 @@ static int make_durables(struct pawl_runtime *runtime)
     return 0;
 }
 
-/* The numbers of the machines in the manifest; new ones are added. */
-static int number_machines(struct pawl_runtime *runtime, struct manifest *manifest)
-{
-    for (uint32_t i = 0; i < runtime->machine_count; i++) {
-        const struct pawl_machine *machine = runtime->machines[i].machine;
-        int number = pawl__manifest_find(manifest, machine->name, machine->hash);
-
-        if (number < 0)
-            number = pawl__manifest_add(manifest, machine);
-        if (number < 0)
-            return complain(runtime->store, number, machine->name,
-                            "the manifest has no room for another machine");
-        runtime->machines[i].stored = (uint8_t)number;
-    }
-    return 0;
-}
-
-/* The manifest of the epoch that begins: what was found, or a new store's. */
-static int begin_epoch(struct pawl_runtime *runtime)
-{
-    struct store *store = runtime->store;
-    struct manifest *manifest = store->manifest;
-
-    if (manifest == NULL) {
-        manifest = store->manifest = pawl__manifest_create();
-        if (manifest == NULL)
-            return -ENOMEM;
-        manifest->store = mix64(runtime->key_seed ^ UINT64_C(0x7061776c));
-        manifest->key_seed = runtime->key_seed;
-        manifest->set = 1;
-        manifest->shards = runtime->shard_count;
-    }
-    manifest->epoch++;
-    manifest->closed = false;
-    return number_machines(runtime, manifest);
-}
-
-static uint64_t wall_ns(const struct pawl_runtime *runtime)
-{
-    const struct pawl_clock *clock = runtime->clock;
-
-    return clock->wall_ns != NULL ? clock->wall_ns(clock->user) : 0;
-}
-
-int pawl__store_write_manifest(struct pawl_runtime *runtime)
-{
-    struct store *store = runtime->store;
-    const int error =
-        pawl__manifest_write(store->storage, store->directory, store->manifest, wall_ns(runtime));
-
-    return error == 0 ? 0 : pawl__store_complain(store, error, "writing the manifest");
-}
-
-/* ---- Leftovers ---- */
-
-/* Whether a file is of no use: to anybody, or, where the set is gone on with, to the new epoch. */
-static bool is_leftover(const struct pawl_runtime *runtime, const struct store_file *file,
-                        bool goes_on)
-{
-    const struct store *store = runtime->store;
-
-    if (file->is_new || file->set != store->manifest->set)
-        return true;
-    if (!goes_on)
-        return false;
-    if (file->shard >= runtime->shard_count)
-        return true;
-    /* Prepared and never begun. */
-    return file->kind == FILE_JOURNAL && file->file >= store->durables[file->shard].position.file;
-}
-
-int pawl__store_remove_leftovers(struct pawl_runtime *runtime, bool goes_on)
-{
-    struct store *store = runtime->store;
-    const struct pawl_storage *storage = store->storage;
-    struct store_file *files = NULL;
-    size_t count = 0;
-    int error = pawl__store_list(storage, store->directory, &files, &count);
-    bool any = false;
-
-    for (size_t i = 0; i < count && error == 0; i++) {
-        char name[STORE_NAME_MAX], path[STORE_PATH_MAX];
-
-        if (!is_leftover(runtime, &files[i], goes_on))
-            continue;
-        pawl__store_file_name(&files[i], name);
-        error = pawl__store_path(store->directory, name, path);
-        if (error == 0)
-            error = storage->remove(storage->user, path);
-        any = true;
-    }
-    free(files);
-    if (error == 0 && any)
-        error = storage->sync_directory(storage->user, store->directory);
-    return error == 0 ? 0 : pawl__store_complain(store, error, "removing leftovers");
-}
-
 /* ---- Journals ---- */
-
-/* Of a shard's files of this set; a file that cannot be looked at counts nothing. */
-static uint64_t disk_bytes(const struct pawl_runtime *runtime, uint32_t shard)
-{
-    const struct store *store = runtime->store;
-    const struct pawl_storage *storage = store->storage;
-    struct store_file *files = NULL;
-    uint64_t bytes = 0;
-    size_t count = 0;
-
-    if (pawl__store_list(storage, store->directory, &files, &count) != 0)
-        return 0;
-    for (size_t i = 0; i < count; i++) {
-        char name[STORE_NAME_MAX], path[STORE_PATH_MAX];
-        int64_t size;
-        void *file;
-
-        if (files[i].set != store->manifest->set || files[i].shard != shard)
-            continue;
-        pawl__store_file_name(&files[i], name);
-        if (pawl__store_path(store->directory, name, path) != 0 ||
-            storage->open(storage->user, path, PAWL_STORAGE_READ, &file) != 0)
-            continue;
-        size = storage->size(storage->user, file);
-        bytes += size > 0 ? (uint64_t)size : 0;
-        storage->close(storage->user, file);
-    }
-    free(files);
-    return bytes;
-}
 
 /* What is promised already, and what new lives begin above. */
 static void begin_floors(struct shard *shard, const struct restored *restored)
@@ -413,7 +287,7 @@ int pawl__store_init_journal(struct pawl_runtime *runtime, struct shard *shard)
         .next_snapshot = position->snapshot,
         .cut_file = position->base_file,
         .cut_snapshot = position->base_snapshot,
-        .disk_bytes = disk_bytes(runtime, shard->number),
+        .disk_bytes = pawl__store_disk_bytes(runtime, shard->number),
         .wake = &shard->park,
         .pages = &store->pages,
     };
@@ -538,7 +412,7 @@ int pawl__store_recover(struct pawl_runtime *runtime)
     if (error == 0 && !store->restored.rewrite)
         error = pawl__store_mend(runtime);
     if (error == 0)
-        error = begin_epoch(runtime);
+        error = pawl__store_begin_epoch(runtime);
     if (error != 0)
         return error;
     if (store->restored.rewrite) {
@@ -555,6 +429,8 @@ int pawl__store_recover(struct pawl_runtime *runtime)
     runtime->ports->aliases = runtime->aliases.count > 0 ? &runtime->aliases : NULL;
     for (uint32_t i = 0; i < runtime->shard_count && error == 0; i++)
         error = begin_journal(runtime, i);
+    if (error == 0)
+        error = pawl__store_note_begun(runtime);
     if (error == 0)
         error = open_ios(runtime);
     store->ios_open = error == 0;

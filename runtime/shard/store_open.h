@@ -22,6 +22,7 @@
 struct store {
     struct pawl_store_options options; /* directory is `directory` */
     const struct pawl_storage *storage;
+    const struct pawl_random *random; /* the host's; NULL: it gave none */
     pawl_diagnostic_fn *diagnose;
     void *user;
     char directory[STORE_PATH_MAX - STORE_NAME_MAX];
@@ -70,9 +71,21 @@ void pawl__store_close(struct pawl_runtime *runtime);
 int pawl__store_complain(const struct store *store, int error, const char *action);
 
 /* Steps of recovery; 0 or -errno with a diagnostic. */
+
+/* store_epoch.c: store->manifest becomes that of the epoch that begins; nothing is written yet. */
+int pawl__store_begin_epoch(struct pawl_runtime *runtime);
 int pawl__store_write_manifest(struct pawl_runtime *runtime);
-/* goes_on: the set in the manifest is the one that the runtime's shards go on with. */
+/* Each shard's journal has begun: the manifest says so, if it has not before. */
+int pawl__store_note_begun(struct pawl_runtime *runtime);
+
+/*
+ * store_leftovers.c: removes what counts no more. goes_on: the set in the manifest is the one that
+ * the runtime's shards go on with.
+ */
 int pawl__store_remove_leftovers(struct pawl_runtime *runtime, bool goes_on);
+/* Of a shard's files of this set; a file that cannot be looked at counts nothing. */
+uint64_t pawl__store_disk_bytes(const struct pawl_runtime *runtime, uint32_t shard);
+
 int pawl__store_init_journal(struct pawl_runtime *runtime, struct shard *shard);
 
 /* store_mend.c: what recovery has read is written again where it may not be on the disk. */

@@ -1,6 +1,6 @@
 /*
- * store_rewrite.c - a recovered store in a new shape: another number of shards, or changed
- * definitions.
+ * store_rewrite.c - a recovered store in a new shape: another number of shards, changed definitions,
+ * or a manifest that was full of them and keeps only those that the runtime has.
  *
  * Layer: shard. Called while nothing turns. Every shard's state becomes a snapshot, in a set of
  * files with a number of its own; then the manifest names the new set, atomically; then the old one
@@ -47,6 +47,11 @@ int pawl__store_rewrite(struct pawl_runtime *runtime)
     const uint32_t before = manifest->set;
     int error;
 
+    if (before == UINT16_MAX)
+        return pawl__store_complain(
+            store, -ENOSPC,
+            "giving the store a new shape, which it has had 65535 times (a copy by `pawl export` "
+            "and `pawl import` begins anew),");
     /* What a rewrite that did not come to its end has left is in the way. */
     error = pawl__store_remove_leftovers(runtime, false);
     manifest->set++;

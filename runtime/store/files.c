@@ -151,3 +151,27 @@ int pawl__store_list(const struct pawl_storage *storage, const char *directory,
     *count = list.count;
     return 0;
 }
+
+int pawl__store_list_set(const struct pawl_storage *storage, const char *directory, uint32_t set,
+                         struct store_file **files, size_t *count, uint32_t *later)
+{
+    size_t all, kept = 0;
+    const int rc = pawl__store_list(storage, directory, files, &all);
+
+    *count = 0;
+    *later = 0;
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < all; i++) {
+        const struct store_file file = (*files)[i];
+
+        if (file.is_new)
+            continue;
+        if (file.set == set)
+            (*files)[kept++] = file;
+        else if (file.set > set && file.kind == FILE_JOURNAL)
+            *later = file.set;
+    }
+    *count = kept;
+    return 0;
+}

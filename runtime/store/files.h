@@ -40,4 +40,12 @@ int pawl__store_path(const char *directory, const char *name, char path[STORE_PA
 int pawl__store_list(const struct pawl_storage *storage, const char *directory,
                      struct store_file **files, size_t *count);
 
+/*
+ * Those of one set, none unfinished. *later: 0, or a set with a higher number that has a journal. A
+ * set's journals are made after the manifest names it, and its number only grows: so a manifest
+ * that names `set` is then an older copy.
+ */
+int pawl__store_list_set(const struct pawl_storage *storage, const char *directory, uint32_t set,
+                         struct store_file **files, size_t *count, uint32_t *later);
+
 #endif /* PAWL_STORE_FILES_H */

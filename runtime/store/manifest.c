@@ -52,12 +52,18 @@ void pawl__manifest_machine_fini(struct manifest_machine *machine)
     *machine = (struct manifest_machine){0};
 }
 
+void pawl__manifest_forget_machines(struct manifest *manifest)
+{
+    for (uint32_t i = 0; i < manifest->machines_count; i++)
+        pawl__manifest_machine_fini(&manifest->machines[i]);
+    manifest->machines_count = 0;
+}
+
 void pawl__manifest_destroy(struct manifest *manifest)
 {
     if (!manifest)
         return;
-    for (uint32_t i = 0; i < manifest->machines_count; i++)
-        pawl__manifest_machine_fini(&manifest->machines[i]);
+    pawl__manifest_forget_machines(manifest);
     free(manifest);
 }
 

@@ -40,9 +40,20 @@ struct manifest {
     uint32_t set;
     uint32_t shards;
     uint32_t machines_count;
-    bool closed; /* the last epoch was closed in order */
+    bool closed;    /* the last epoch was closed in order */
+    uint32_t begun; /* the set of which each shard's journal has begun, plus 1; see below */
     struct manifest_machine machines[MANIFEST_MACHINES_MAX]; /* the entries' machine numbers */
 };
+
+/*
+ * Whether each shard of the set has a journal. Not so until the first opening of the set has come
+ * to its end, of a new store, after a rewrite or an import; a set that gets another number is new
+ * by itself.
+ */
+static inline bool manifest_is_begun(const struct manifest *manifest)
+{
+    return manifest->begun == manifest->set + 1;
+}
 
 /* Reads and checks DIRECTORY/manifest. -ENOENT: there is none; -EBADMSG with a diagnostic. */
 int pawl__manifest_read(const struct pawl_storage *storage, const char *directory,
@@ -58,6 +69,9 @@ void pawl__manifest_destroy(struct manifest *manifest);
 
 /* Appends a compiled machine's description; its number, -ENOSPC or -ENOMEM. */
 int pawl__manifest_add(struct manifest *manifest, const struct pawl_machine *machine);
+
+/* Drops all descriptions: for a set of files in which no entry has a number yet. */
+void pawl__manifest_forget_machines(struct manifest *manifest);
 
 /*
  * The number of the machine with this name and hash; -ENOENT. With hash 0: of the last one of this

@@ -14,7 +14,8 @@
  *   epoch N                   0 to 4294967295
  *   set N                     0 to 65535
  *   shards N                  1 to 1024
- *   closed N                  1: the epoch was closed in order; 0: not, or not yet
+ *   closed N                  1: the epoch was closed in order; 0: not, or not yet; and 2 more
+ *                             while not every shard of the set has begun a journal
  *   machine NAME hash X context N durability N states N events N timers N
  *   state NAME                as many lines of each kind as the machine's line says,
  *   event NAME                numbers count from 0 in each
@@ -41,6 +42,10 @@
 #include "store/manifest.h"
 
 #define MANIFEST_TEXT_VERSION 1u
+
+/* The number behind `closed`. */
+#define CLOSED    1u
+#define NOT_BEGUN 2u
 
 _Static_assert(MANIFEST_MACHINES_MAX == MACHINES_MAX, "an entry's machine is 8 bits");
 
@@ -117,8 +122,9 @@ int pawl__manifest_text(const struct manifest *manifest, char **bytes, size_t *s
 
     text_print(text, "pawl %u\nstore %016" PRIx64 "\nkey-seed %016" PRIx64 "\n",
                MANIFEST_TEXT_VERSION, manifest->store, manifest->key_seed);
-    text_print(text, "epoch %" PRIu64 "\nset %u\nshards %u\nclosed %d\n", manifest->epoch,
-               manifest->set, manifest->shards, manifest->closed);
+    text_print(text, "epoch %" PRIu64 "\nset %u\nshards %u\nclosed %u\n", manifest->epoch,
+               manifest->set, manifest->shards,
+               (manifest->closed ? CLOSED : 0u) | (manifest_is_begun(manifest) ? 0u : NOT_BEGUN));
     for (uint32_t i = 0; i < manifest->machines_count; i++) {
         const struct manifest_machine *const machine = &manifest->machines[i];
 
@@ -302,6 +308,8 @@ static bool parse_is(const struct parse *parse, const char *word)
 
 static void parse_all(struct parse *parse, struct manifest *manifest)
 {
+    uint64_t closed;
+
     parse_text(parse, "pawl ");
     if (parse_number(parse, UINT32_MAX, "\n") != MANIFEST_TEXT_VERSION)
         parse_fail(parse, "a version of this text that this Pawl does not know; use the newer one");
@@ -316,7 +324,9 @@ static void parse_all(struct parse *parse, struct manifest *manifest)
     parse_text(parse, "shards ");
     manifest->shards = (uint32_t)parse_number(parse, SHARDS_MAX, "\n");
     parse_text(parse, "closed ");
-    manifest->closed = parse_number(parse, 1, "\n") != 0;
+    closed = parse_number(parse, CLOSED | NOT_BEGUN, "\n");
+    manifest->closed = (closed & CLOSED) != 0;
+    manifest->begun = (closed & NOT_BEGUN) != 0 ? 0 : manifest->set + 1;
     if (manifest->shards == 0)
         parse_fail(parse, "0 shards");
     while (parse_is(parse, "machine ")) {

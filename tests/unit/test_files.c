@@ -151,3 +151,40 @@ Test(files, a_long_list_is_whole_and_an_error_is_passed_on)
     free(files);
     cr_assert_eq(pawl__store_list(&bad, "d", &files, &count), -EIO);
 }
+
+static void check_set(struct memory_disk *disk, uint32_t set, size_t expected, uint32_t later)
+{
+    struct store_file *files = NULL;
+    uint32_t found = 99;
+    size_t count = 99;
+
+    cr_assert_eq(pawl__store_list_set(&disk->storage, "d", set, &files, &count, &found), 0);
+    cr_assert_eq(count, expected);
+    for (size_t i = 0; i < count; i++)
+        cr_assert(files[i].set == set && !files[i].is_new);
+    cr_assert_eq(found, later);
+    free(files);
+}
+
+Test(files, only_a_journal_tells_of_a_later_set)
+{
+    static struct memory_disk disk;
+    struct store_file *files = NULL;
+    uint32_t later;
+    size_t count;
+
+    memory_disk_init(&disk);
+    memory_disk_create(&disk, "d/0002-0000-000000000001.journal");
+    memory_disk_create(&disk, "d/0002-0000-000000000002.journal.new");
+    memory_disk_create(&disk, "d/0002-0001-000000000001.snapshot");
+    memory_disk_create(&disk, "d/0003-0000-000000000001.snapshot");
+    memory_disk_create(&disk, "d/0003-0000-000000000001.journal.new");
+    check_set(&disk, 2, 2, 0); /* a rewrite that did not come to its end */
+    check_set(&disk, 1, 0, 2);
+    memory_disk_create(&disk, "d/0004-0002-000000000001.journal");
+    check_set(&disk, 2, 2, 4);
+    check_set(&disk, 4, 1, 0);
+    memory_disk_fini(&disk);
+    disk.storage.list = list_nothing;
+    cr_assert_eq(pawl__store_list_set(&disk.storage, "d", 1, &files, &count, &later), -EIO);
+}

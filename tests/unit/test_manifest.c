@@ -230,6 +230,7 @@ static struct manifest *sample(void)
     manifest->set = 65535;
     manifest->shards = 1024;
     manifest->closed = true;
+    manifest->begun = 65536;
     cr_assert_eq(pawl__manifest_add(manifest, gate), 0);
     cr_assert_eq(pawl__manifest_add(manifest, other), 1);
     pawl_machine_destroy(gate);
@@ -277,6 +278,7 @@ Test(manifest, what_was_written_is_read_back)
     cr_assert_eq(manifest->set, 65535);
     cr_assert_eq(manifest->shards, 1024);
     cr_assert(manifest->closed);
+    cr_assert(manifest_is_begun(manifest));
     cr_assert_eq(manifest->machines_count, 2);
     cr_assert_str_eq(manifest->machines[1].name, "gate");
     cr_assert_eq(manifest->machines[0].context_size, 8);
@@ -322,6 +324,11 @@ Test(manifest, no_more_machines_than_an_entry_can_name)
                      i < MANIFEST_MACHINES_MAX ? (int)i : -ENOSPC);
         pawl_machine_destroy(machine);
     }
+    pawl__manifest_forget_machines(manifest);
+    machine = compile("another", 0);
+    cr_assert_eq(pawl__manifest_find(manifest, "m0", 0), -ENOENT);
+    cr_assert_eq(pawl__manifest_add(manifest, machine), 0, "there is room again");
+    pawl_machine_destroy(machine);
     pawl__manifest_destroy(manifest);
 }
 

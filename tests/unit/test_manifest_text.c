@@ -94,6 +94,29 @@ Test(manifest_text, written_again_it_is_the_same_filled_up_to_eight)
     free(bytes);
 }
 
+/* Texts from before the second fact was told are of sets that have begun. */
+Test(manifest_text, closed_tells_both_of_the_epoch_and_of_the_sets_journals)
+{
+    for (unsigned number = 0; number < 4; number++) {
+        char text[sizeof(whole)], *bytes;
+        struct manifest *m;
+        uint64_t line;
+        size_t size;
+
+        memcpy(text, whole, sizeof(whole));
+        strstr(text, "closed ")[7] = (char)('0' + number);
+        cr_assert_eq(parse(text, strlen(text), &m, &line), 0);
+        cr_assert_eq(m->closed, number % 2 != 0);
+        cr_assert_eq(manifest_is_begun(m), number < 2);
+        cr_assert_eq(pawl__manifest_text(m, &bytes, &size), 0);
+        cr_assert_eq(memcmp(bytes, text, strlen(text)), 0);
+        free(bytes);
+        m->set++;
+        cr_assert(!manifest_is_begun(m), "another set has journals of its own");
+        pawl__manifest_destroy(m);
+    }
+}
+
 Test(manifest_text, part_of_it_is_refused)
 {
     struct manifest *m;
@@ -128,7 +151,7 @@ Test(manifest_text, wrong_words_are_refused_with_their_line)
         {"set 7", "set  7", 5},
         {"shards 2", "shards 1025", 6},
         {"shards 2", "shards 0", 8},
-        {"closed 0", "closed 2", 7},
+        {"closed 0", "closed 4", 7},
         {"context 24", "context 4097", 8},
         {"durability 2", "durability 3", 8},
         {"states 2", "states 65536", 8},

@@ -314,7 +314,11 @@ Test(restore, files_of_other_sets_and_unfinished_ones_are_not_looked_at)
     put_task(&b, 1, 1);
     restore_save(&f, &b);
     restore_journal(&b, 0);
-    b.header.set = 2;
+    b.header.set = 0; /* what a rewrite has left */
+    put_task(&b, 2, 2);
+    restore_save(&f, &b);
+    restore_snapshot(&b, 0, 1, 0, 1);
+    b.header.set = 2; /* of one that did not come to its end */
     put_task(&b, 2, 2);
     restore_save(&f, &b);
     memory_file_set(

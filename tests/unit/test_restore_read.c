@@ -291,3 +291,110 @@ Test(restore_read, a_read_that_fails_is_told_as_such)
     }
     restore_fixture_fini(&f);
 }
+
+/* ---- what is missing ----------------------------------------------------------------------------- */
+
+static void put_prepared(struct restore_fixture *f, uint64_t number)
+{
+    const struct store_file file = {.set = 1, .file = number, .kind = FILE_JOURNAL};
+    char name[STORE_NAME_MAX], path[STORE_PATH_MAX];
+
+    pawl__store_file_name(&file, name);
+    cr_assert_eq(pawl__store_path(RESTORE_DIRECTORY, name, path), 0);
+    memory_file_resize(memory_disk_create(&f->disk, path), RESTORE_FILE);
+}
+
+/* The first file was lost, and the second has a header and nothing else. */
+Test(restore_read, a_gap_is_seen_though_no_frame_follows_it)
+{
+    struct restore_fixture f;
+    struct store_build b;
+
+    restore_fixture_init(&f, 1, NULL);
+    restore_journal(&b, 0);
+    put_frames(&b, 1, 4);
+    build_seal(&b);
+    build_next(&b);
+    build_save(&b, &f.disk, RESTORE_DIRECTORY, RESTORE_FILE);
+    build_end(&b);
+    restore_refused(&f, 1, -EBADMSG, "begins at LSN 6");
+    restore_fixture_fini(&f);
+}
+
+Test(restore_read, files_prepared_behind_lost_ones_tell_of_them)
+{
+    struct restore_fixture f;
+    struct store_build b;
+
+    restore_fixture_init(&f, 1, NULL);
+    put_prepared(&f, 2);
+    put_prepared(&f, 3);
+    restore_refused(&f, 1, -EBADMSG, "its next file is number 1, but the lowest of those prepared");
+    put_journal(&f, &b, true); /* files 1 and 2 */
+    build_end(&b);
+    expect(&f, 9);
+    restore_close(&f);
+    memory_remove(&f.disk, RESTORE_DIRECTORY "/0001-0000-000000000003.journal");
+    put_prepared(&f, 4);
+    restore_refused(&f, 1, -EBADMSG, "its next file is number 3, but the lowest of those prepared");
+    put_prepared(&f, 3);
+    put_prepared(&f, 6); /* the higher ones are removed in any order */
+    expect(&f, 9);
+    restore_close(&f);
+    restore_fixture_fini(&f);
+}
+
+Test(restore_read, a_shard_without_a_journal_is_refused_once_the_set_has_begun)
+{
+    struct restore_fixture f;
+    struct store_build b;
+
+    restore_fixture_init(&f, 2, NULL);
+    put_journal(&f, &b, true);
+    build_end(&b);
+    restore_open(&f, 2, 0); /* the first opening died before it came to shard 1 */
+    restore_is(&f, restore_task(0, 1, 1), S_IDLE, 9);
+    restore_close(&f);
+    f.manifest->begun = f.manifest->set + 1;
+    restore_refused(&f, 2, -EBADMSG, "shard 1, journal | there is none");
+    restore_refused(&f, 1, -EBADMSG, "shard 1, journal | there is none"); /* in a new shape too */
+    put_prepared(&f, 3);
+    restore_refused(&f, 2, -EBADMSG, "shard 1, journal | there is none");
+    restore_fixture_fini(&f);
+}
+
+Test(restore_read, an_epoch_that_was_closed_in_order_has_a_file_of_each_shard)
+{
+    struct restore_fixture f;
+    struct store_build b;
+
+    restore_fixture_init(&f, 1, NULL);
+    put_journal(&f, &b, true);
+    build_end(&b);
+    f.manifest->begun = f.manifest->set + 1;
+    f.manifest->epoch = 2;
+    expect(&f, 9); /* the second opening died before it began a file */
+    restore_close(&f);
+    f.manifest->closed = true;
+    restore_refused(&f, 1, -EBADMSG, "epoch 2 was closed in order");
+    f.manifest->epoch = 1;
+    expect(&f, 9);
+    restore_close(&f);
+    restore_fixture_fini(&f);
+}
+
+Test(restore_read, journals_of_a_later_set_say_that_the_manifest_is_an_older_copy)
+{
+    struct restore_fixture f;
+    struct store_build b;
+
+    restore_fixture_init(&f, 1, NULL);
+    put_journal(&f, &b, true);
+    build_end(&b);
+    memory_disk_create(&f.disk, RESTORE_DIRECTORY "/0002-0000-000000000001.snapshot");
+    expect(&f, 9); /* of a rewrite that died before the manifest */
+    restore_close(&f);
+    memory_disk_create(&f.disk, RESTORE_DIRECTORY "/0002-0000-000000000001.journal");
+    restore_refused(&f, 1, -EBADMSG, "older copy");
+    restore_fixture_fini(&f);
+}

@@ -1,3 +1,6 @@
+#include <pthread.h>
+#include <sched.h>
+
 #include "support/store_fixture.h"
 
 Test(store_api, without_a_store_there_is_nothing_to_ask)
@@ -299,4 +302,46 @@ Test(store_api, with_threads_what_waits_at_the_stop_is_written_and_told)
     threaded_close(&t);
     pawl_storage_posix.list(pawl_storage_posix.user, t.directory, remove_name, t.directory);
     cr_assert_eq(remove(t.directory), 0);
+}
+
+/* ---- threads ------------------------------------------------------------------------------------- */
+
+enum { ASKERS = 3, ANSWERS = 20 };
+
+static _Atomic uint32_t answers;
+
+static void *ask_for_snapshots(void *runtime)
+{
+    while (load_acquire(&answers) < ANSWERS) {
+        const int result = pawl_snapshot(runtime, 0);
+
+        cr_assert(result == 0 || result == -EAGAIN, "%d", result);
+        if (result == 0)
+            add_acq_rel(&answers, 1);
+    }
+    return NULL;
+}
+
+/* What is waited for is kept between calls. ThreadSanitizer sees at once if no mutex keeps it. */
+Test(store_api, snapshots_may_be_asked_for_by_several_threads_in_the_host_driven_mode)
+{
+    const struct store_fixture_options options = {.shards = 2};
+    struct store_fixture s;
+    pthread_t threads[ASKERS];
+
+    store_init(&s, &options);
+    store_open(&s);
+    store_note(&s, store_create(&s, M_SYNC, 0), 1);
+    store_release(&answers, 0);
+    for (unsigned i = 0; i < ASKERS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, ask_for_snapshots, s.f.runtime), 0);
+    for (unsigned i = 0; load_acquire(&answers) < ANSWERS; i++) {
+        cr_assert(i < 1000000, "no more than %u answers come", load_acquire(&answers));
+        store_advance(&s, FIXTURE_MS);
+        sched_yield();
+    }
+    for (unsigned i = 0; i < ASKERS; i++)
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+    store_close(&s);
+    store_fini(&s);
 }

@@ -165,9 +165,9 @@ Test(store_open, leftovers_are_removed_and_foreign_files_are_not)
     cr_assert_eq(sim_disk_put(s.disk, STORE_DIRECTORY "/0001-0000-000000000009.snapshot.new", junk,
                               sizeof(junk)),
                  0);
-    cr_assert_eq(
-        sim_disk_put(s.disk, STORE_DIRECTORY "/0002-0000-000000000001.journal", junk, sizeof(junk)),
-        0);
+    cr_assert_eq(sim_disk_put(s.disk, STORE_DIRECTORY "/0002-0000-000000000001.snapshot", junk,
+                              sizeof(junk)),
+                 0);
     cr_assert_eq(sim_disk_put(s.disk, STORE_DIRECTORY "/notes.txt", junk, 100), 0);
     store_open(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, task).last, 5);
@@ -179,6 +179,150 @@ Test(store_open, leftovers_are_removed_and_foreign_files_are_not)
         cr_assert(strstr(sim_disk_file(s.disk, i, &size), "/0002-") == NULL);
     }
     cr_assert_eq(sim_disk_peek(s.disk, STORE_DIRECTORY "/notes.txt", junk, 100, 0), 0);
+    store_close(&s);
+    store_fini(&s);
+}
+
+/* ---- lost files ---------------------------------------------------------------------------------- */
+
+/* The shard's journals with numbers from `first` on are gone. */
+static void lose(struct store_fixture *s, uint32_t shard, uint64_t first, uint64_t last)
+{
+    for (unsigned i = sim_disk_files(s->disk); i-- > 0;) {
+        struct store_file file;
+        char path[SIM_PATH_MAX];
+        uint64_t size;
+
+        snprintf(path, sizeof(path), "%s", sim_disk_file(s->disk, i, &size));
+        if (pawl__store_file_parse(strrchr(path, '/') + 1, &file) && file.kind == FILE_JOURNAL &&
+            file.shard == shard && file.file >= first && file.file <= last)
+            cr_assert_eq(sim_disk_lose(s->disk, path), 0);
+    }
+}
+
+/* Nothing is opened, and nothing is removed either: what is there is as it was. */
+static void expect_lost(struct store_fixture *s, const char *words)
+{
+    const uint64_t hash = sim_disk_hash(s->disk);
+
+    expect_refused(s, -EBADMSG, words);
+    cr_assert_eq(sim_disk_hash(s->disk), hash, "something was changed");
+    store_fini(s);
+}
+
+/* A store of two shards with a task in each, closed in order or not. */
+static void make_two(struct store_fixture *s, bool closed)
+{
+    const struct store_fixture_options options = {.shards = 2};
+
+    store_init(s, &options);
+    store_open(s);
+    for (unsigned i = 0; i < 2; i++)
+        store_note(s, store_create(s, M_SYNC, i), 5);
+    if (closed)
+        store_close(s);
+    else
+        store_crash(s, SIM_CRASH_POWER);
+}
+
+Test(store_open, a_lost_first_journal_is_told_though_only_prepared_files_follow_it)
+{
+    for (int closed = 0; closed <= 1; closed++) {
+        struct store_fixture s;
+
+        make_two(&s, closed != 0);
+        lose(&s, 0, 1, 1);
+        expect_lost(&s, "shard 0, journal");
+    }
+}
+
+Test(store_open, all_journals_of_a_shard_lost_are_told)
+{
+    for (int closed = 0; closed <= 1; closed++) {
+        struct store_fixture s;
+
+        make_two(&s, closed != 0);
+        lose(&s, 1, 1, UINT64_MAX);
+        expect_lost(&s, "shard 1, journal");
+    }
+}
+
+/* A rewrite's snapshot alone would be a whole store, as it was long ago. */
+Test(store_open, all_journals_of_a_shard_lost_after_a_rewrite_are_told)
+{
+    for (int closed = 0; closed <= 1; closed++) {
+        struct store_fixture s;
+
+        make_two(&s, true);
+        s.options.shards = 1;
+        store_open(&s);
+        store_note(&s, store_create(&s, M_SYNC, 0), 6);
+        if (closed != 0)
+            store_close(&s);
+        else
+            store_crash(&s, SIM_CRASH_POWER);
+        lose(&s, 0, 1, UINT64_MAX);
+        expect_lost(&s, "shard 0, journal");
+    }
+}
+
+Test(store_open, the_last_journals_of_a_store_closed_in_order_are_missed)
+{
+    struct store_fixture s;
+
+    make_two(&s, true);
+    store_open(&s);
+    store_note(&s, store_create(&s, M_SYNC, 1), 7);
+    store_close(&s);
+    lose(&s, 1, 2, UINT64_MAX);
+    expect_lost(&s, "closed in order");
+}
+
+static uint64_t read_manifest(struct store_fixture *s, void *bytes, size_t capacity)
+{
+    for (unsigned i = 0; i < sim_disk_files(s->disk); i++) {
+        uint64_t size;
+
+        if (strcmp(sim_disk_file(s->disk, i, &size), STORE_DIRECTORY "/manifest") == 0) {
+            cr_assert(size <= capacity);
+            cr_assert_eq(sim_disk_peek(s->disk, STORE_DIRECTORY "/manifest", bytes, size, 0), 0);
+            return size;
+        }
+    }
+    cr_assert(false, "there is no manifest");
+    return 0;
+}
+
+Test(store_open, a_manifest_from_before_a_rewrite_is_refused_and_the_newer_set_stays)
+{
+    static uint8_t before[1 << 16], now[1 << 16];
+    struct store_fixture s;
+    struct pawl_task task;
+    uint64_t before_size, now_size, hash;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    task = store_create(&s, M_SYNC, 0);
+    store_note(&s, task, 1);
+    store_close(&s);
+    before_size = read_manifest(&s, before, sizeof(before));
+    for (s.options.shards = 3; s.options.shards > 0; s.options.shards--) {
+        store_open(&s);
+        store_note(&s, task, s.options.shards);
+        store_close(&s);
+    }
+    s.options.shards = 1;
+    now_size = read_manifest(&s, now, sizeof(now));
+    cr_assert_eq(sim_disk_put(s.disk, STORE_DIRECTORY "/manifest", before, before_size), 0);
+    hash = sim_disk_hash(s.disk);
+    expect_refused(&s, -EBADMSG, "older copy");
+    s.options.shards = 2;
+    expect_refused(&s, -EBADMSG, "older copy");
+    s.options.shards = 1;
+    cr_assert_eq(sim_disk_hash(s.disk), hash, "something was changed");
+    cr_assert_eq(sim_disk_put(s.disk, STORE_DIRECTORY "/manifest", now, now_size), 0);
+    store_open(&s);
+    cr_assert_eq(fixture_puppet_of(&s.f, task).count, 4);
     store_close(&s);
     store_fini(&s);
 }
