@@ -287,8 +287,11 @@ static void wait_acknowledged(const struct pawl_runtime *runtime, enum shard_mod
 {
     if (runtime->host_driven) {
         wait_not_turning(runtime);
-        for (unsigned i = 0; i < runtime->shard_count; i++)
+        for (unsigned i = 0; i < runtime->shard_count; i++) {
+            if (mode == SHARD_PAUSED && runtime->shards[i]->durable != NULL)
+                pawl__durable_pause(runtime->shards[i]);
             store_release(&runtime->shards[i]->acknowledged, mode);
+        }
         return;
     }
     for (unsigned i = 0; i < runtime->shard_count; i++)

@@ -266,6 +266,9 @@ uint64_t pawl__durable_timeout_ns(struct shard *shard);
  */
 int pawl__durable_make_room(struct shard *shard);
 
+/* Before a pause: what was done goes to disk; its effects leave when turns go on. */
+void pawl__durable_pause(struct shard *shard);
+
 /*
  * After the last turn: everything is handed over. Then, when the pump has finished: what may be
  * told is told.

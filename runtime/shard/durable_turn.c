@@ -467,6 +467,15 @@ static void hand_over_rest(struct durable *durable)
     io_wake(durable->pump);
 }
 
+void pawl__durable_pause(struct shard *shard)
+{
+    struct durable *durable = shard->durable;
+
+    hand_over_rest(durable);
+    if (durable->pump == &durable->io)
+        pawl__io_turn(durable->pump);
+}
+
 int pawl__durable_make_room(struct shard *shard)
 {
     struct durable *durable = shard->durable;

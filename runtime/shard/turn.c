@@ -266,8 +266,11 @@ void pawl__shard_main(void *argument)
         const uint32_t mode = load_acquire(&shard->mode);
 
         /* Only a change is stored: senders read the same line for the park word. */
-        if (unlikely(load_relaxed(&shard->acknowledged) != mode)) /* relaxed: our own */
+        if (unlikely(load_relaxed(&shard->acknowledged) != mode)) { /* relaxed: our own */
+            if (mode == SHARD_PAUSED && shard->durable != NULL)
+                pawl__durable_pause(shard);
             store_release(&shard->acknowledged, mode);
+        }
         if (mode == SHARD_STOPPED)
             break;
         if (mode != SHARD_RUNNING) {

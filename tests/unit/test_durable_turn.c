@@ -249,6 +249,27 @@ Test(durable_turn, while_the_disk_stands_still_events_wait_and_none_is_lost)
     store_fini(&s);
 }
 
+/* A pause is no reason to leave the window open. */
+Test(durable_turn, what_was_done_before_a_pause_goes_to_disk)
+{
+    struct store_fixture s;
+    struct pawl_task task;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    task = store_create(&s, M_ASYNC, 0);
+    store_post(&s, task, P_NOTE, 1, 0, 1);
+    fixture_turn(&s.f);
+    cr_assert_eq(pawl_pause(s.f.runtime), 0);
+    while (store_disk_step(&s))
+        ;
+    store_crash(&s, SIM_CRASH_POWER);
+    store_open(&s);
+    cr_assert_eq(fixture_puppet_of(&s.f, task).count, 1);
+    store_close(&s);
+    store_fini(&s);
+}
+
 /* ---- the end ------------------------------------------------------------------------------------- */
 
 Test(durable_turn, a_stop_tells_what_became_of_everything)
