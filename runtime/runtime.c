@@ -87,6 +87,7 @@ static int machines_init(struct pawl_runtime *runtime, const struct pawl_options
             .context_words = (machine->context_size + 7) / 8,
             .context_size = machine->context_size,
             .birth = birth_of(machine),
+            .staged = machine->lease_event != UINT16_MAX ? STAGED_CLAIM : 0,
         };
         runtime->transitions_count += machine->transitions_count;
     }

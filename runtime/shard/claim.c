@@ -227,8 +227,6 @@ void pawl__claim_commit(struct shard *shard, struct pawl_step *step)
 
 void pawl__claim_end(struct shard *shard, struct slot *slot)
 {
-    if (likely(slot->extension == 0))
-        return;
     pawl__lanes_take_out(shard, slot->extension);
     slab_free(&shard->lanes->tickets, slot->extension);
     slot->extension = 0;

@@ -21,12 +21,18 @@ int pawl__claim_stage(struct shard *shard, struct pawl_step *step);
 /* Moves the ticket to where the task now belongs. */
 void pawl__claim_commit(struct shard *shard, struct pawl_step *step);
 
-/* The task of a slot ends or is given up: so does its ticket. */
+/* The task of a slot with a ticket ends or is given up: so does the ticket. */
 void pawl__claim_end(struct shard *shard, struct slot *slot);
+
+static inline void claim_end(struct shard *shard, struct slot *slot)
+{
+    if (unlikely(slot->extension != 0))
+        pawl__claim_end(shard, slot);
+}
 
 static inline bool step_has_claim(const struct pawl_step *step)
 {
-    return unlikely(step->machine->lease_event != UINT16_MAX);
+    return unlikely((step->staged & STAGED_CLAIM) != 0);
 }
 
 #endif /* PAWL_SHARD_CLAIM_H */

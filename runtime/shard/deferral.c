@@ -77,20 +77,6 @@ static bool stays(const struct shard *shard, const struct slot *slot, const stru
            machine->machine->transitions[machine->cells[cell]].kind == TRANSITION_DEFER;
 }
 
-/* Whether nothing that is kept would be handled now: many may watch a task on its way. */
-static bool all_stay(const struct shard *shard, const struct slot *slot)
-{
-    const uint32_t newest = slot_deferred(slot);
-    uint32_t next = newest;
-
-    do {
-        next = at(shard, next)->next;
-        if (!stays(shard, slot, at(shard, next)))
-            return false;
-    } while (next != newest);
-    return true;
-}
-
 /*
  * Each round goes over all that is kept; what is deferred again keeps its place. A round that
  * changes the state puts the rest, which is younger, behind and begins anew. Every new round has
@@ -98,7 +84,7 @@ static bool all_stay(const struct shard *shard, const struct slot *slot)
  * ones: so it ends. (Compiling refuses machines that would go on; this is the second lock on that
  * door.)
  */
-static bool recall(struct shard *shard, uint32_t slot_index)
+static bool recall(struct shard *shard, uint32_t slot_index, bool *tried)
 {
     struct slot *slot = table_slot(&shard->table, slot_index);
     bool again = true;
@@ -118,6 +104,7 @@ static bool recall(struct shard *shard, uint32_t slot_index)
                 pawl__deferral_append(shard, slot, oldest);
                 continue;
             }
+            *tried = true;
             shard->count.recalled++;
             verdict = pawl__step(shard, slot_index, &kept.event, kept.source);
             /*
@@ -159,12 +146,13 @@ static bool is_durable(const struct shard *shard, const struct slot *slot)
 
 void pawl__deferral_recall(struct shard *shard, uint32_t slot_index)
 {
-    if (all_stay(shard, table_slot(&shard->table, slot_index)))
-        return;
+    bool tried = false;
+
     shard->recalling = true;
     shard->recall_kept = 0;
     /* One entry says what is still kept; what was recalled has left entries of its own. */
-    if (recall(shard, slot_index) && is_durable(shard, table_slot(&shard->table, slot_index)) &&
+    if (recall(shard, slot_index, &tried) && tried &&
+        is_durable(shard, table_slot(&shard->table, slot_index)) &&
         !durable_has_failed(shard->durable))
         pawl__durable_deferrals(shard, slot_index);
     shard->recalling = false;

@@ -77,7 +77,8 @@ struct shard_machine {
     uint32_t context_size;
     /* The transition into the initial state, where that is all it does; NULL: tasks make a first step. */
     const struct transition *birth;
-    uint8_t stored; /* the machine's number in the store's manifest */
+    uint32_t staged; /* what a step of it begins with: STAGED_CLAIM or 0 */
+    uint8_t stored;  /* the machine's number in the store's manifest */
 };
 
 #define GROUP_END 0u

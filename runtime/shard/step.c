@@ -39,6 +39,7 @@ static void step_begin(struct shard *shard, uint32_t slot_index, const struct pa
     step->machine = machine->machine;
     step->event = event;
     step->source = source;
+    step->staged = machine->staged;
     step->transitions = 0;
     step->state = state;
     step->history = slot->history;
@@ -302,7 +303,7 @@ void pawl__step_end_task(struct shard *shard, struct pawl_task task)
 
     pawl__timers_end(shard, slot);
     pawl__deferral_end(shard, slot, task, -ECANCELED);
-    pawl__claim_end(shard, slot);
+    claim_end(shard, slot);
     pawl__table_release(&shard->table, index, context_size);
     shard->count.ended++;
 }
@@ -380,7 +381,7 @@ static enum verdict step_commit(struct shard *shard, struct pawl_task task)
     for (uint32_t i = 0; i < step->kept_count; i++)
         pawl__deferral_append(shard, slot, step->kept[i]);
     bear(shard);
-    if (step_has_claim(step))
+    if (unlikely((staged & STAGED_CLAIM) != 0))
         pawl__claim_commit(shard, step);
     if (is_durable(step)) {
         record(shard);
@@ -502,7 +503,7 @@ enum verdict pawl__step_create(struct shard *shard, uint32_t slot_index,
         if (step->was_recorded && pawl__durable_admit(shard, 0, ROOM_END) == 0)
             pawl__durable_step(shard, slot_index, PAWL_CODE_CREATE, ENTRY_ENDED);
         pawl__deferral_end(shard, slot, event->task, -ESTALE);
-        pawl__claim_end(shard, slot);
+        claim_end(shard, slot);
         pawl__table_release(&shard->table, slot_index, context_size);
     }
     return verdict;

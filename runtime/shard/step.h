@@ -36,6 +36,7 @@ struct staged_timer {
 #define STAGED_ERROR   0x100u
 #define STAGED_GOOD    0x200u /* for the lane's breaker and counters (shard/claim.h) */
 #define STAGED_BAD     0x400u
+#define STAGED_CLAIM   0x800u /* from the beginning: the machine has lane states */
 
 struct pawl_step {
     struct shard *shard;
