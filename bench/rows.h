@@ -24,6 +24,9 @@ void bench_delay_rows(void);     /* queueing delay, saturated and not */
 void bench_memory_rows(void);    /* churn, and what an idle runtime costs */
 void bench_durable_rows(void);   /* steps on disk, beside stores */
 void bench_recover_rows(void);   /* opening a store again */
+void bench_agents_rows(void);    /* leases and reports, in memory and on disk, beside queues */
+void bench_lanes_rows(void);     /* deep lanes, and lanes that many agents serve */
+void bench_depend_rows(void);    /* tasks that wait for others */
 
 /* All of them. */
 static inline void bench_rows_add(void)
@@ -43,6 +46,9 @@ static inline void bench_rows_add(void)
     bench_memory_rows();
     bench_durable_rows();
     bench_recover_rows();
+    bench_agents_rows();
+    bench_lanes_rows();
+    bench_depend_rows();
 }
 
 #ifdef __cplusplus
