@@ -39,7 +39,7 @@
 static void recall_if_changed(struct shard *shard, uint32_t slot_index, enum verdict verdict)
 {
     if (verdict == VERDICT_CHANGED && slot_deferred(table_slot(&shard->table, slot_index)) != 0)
-        pawl__deferral_recall(shard, slot_index);
+        pawl__deferral_recall(shard, slot_index, false);
 }
 
 /* An event for a slot that has been given out but has not made its first step: it is kept until then, in
@@ -251,7 +251,7 @@ after(struct shard *shard, const struct pawl_event *event, uint16_t source,
         pawl__report_done(shard, event, source, event->task, transition->target,
                           head_version(head + 2 * HEAD_VERSION_ONE) >> 1, answer);
     if ((transition->flags & TRANSITION_EXTERNAL) != 0 && slot_deferred(slot) != 0) {
-        pawl__deferral_recall(shard, id_slot(event->task));
+        pawl__deferral_recall(shard, id_slot(event->task), false);
         enter_group(shard, machine, transition, source);
     }
 }

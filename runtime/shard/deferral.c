@@ -144,9 +144,9 @@ static bool is_durable(const struct shard *shard, const struct slot *slot)
            PAWL_DURABILITY_MEMORY;
 }
 
-void pawl__deferral_recall(struct shard *shard, uint32_t slot_index)
+void pawl__deferral_recall(struct shard *shard, uint32_t slot_index, bool unwritten)
 {
-    bool tried = false;
+    bool tried = unwritten;
 
     shard->recalling = true;
     shard->recall_kept = 0;

@@ -19,8 +19,11 @@ void pawl__deferral_append(struct shard *shard, struct slot *slot, uint32_t defe
 
 uint32_t pawl__deferral_count(const struct shard *shard, const struct slot *slot);
 
-/* Steps the task's deferrals, oldest first, and again as often as the state changes. */
-void pawl__deferral_recall(struct shard *shard, uint32_t slot_index);
+/*
+ * Steps the task's deferrals, oldest first, and again as often as the state changes. unwritten: the
+ * journal may not know of what is kept.
+ */
+void pawl__deferral_recall(struct shard *shard, uint32_t slot_index, bool unwritten);
 
 /* Reports all of them to their senders and leaves none. */
 void pawl__deferral_end(struct shard *shard, struct slot *slot, struct pawl_task task, int error);

@@ -498,7 +498,8 @@ enum verdict pawl__step_create(struct shard *shard, uint32_t slot_index,
         shard->count.created++;
     verdict = step_end(shard);
     if (verdict == VERDICT_CHANGED && slot_deferred(slot) != 0) {
-        pawl__deferral_recall(shard, slot_index); /* what came before this step */
+        /* What came before this step, of which the journal may not have heard. */
+        pawl__deferral_recall(shard, slot_index, true);
     } else if (verdict == VERDICT_REFUSED) {
         if (step->was_recorded && pawl__durable_admit(shard, 0, ROOM_END) == 0)
             pawl__durable_step(shard, slot_index, PAWL_CODE_CREATE, ENTRY_ENDED);

@@ -95,6 +95,42 @@ Test(durable, deferred_events_come_back_in_order)
     store_fini(&s);
 }
 
+/* Nobody's journal knows the slot when its first event comes. */
+static void create_and_post(struct pawl_step *step, struct puppet *puppet,
+                            const struct pawl_event *event)
+{
+    const struct pawl_task_spec spec = {.machine = M_SYNC, .shard = pawl_step_shard(step)};
+    struct pawl_task task;
+
+    (void)event;
+    pawl_step_create(step, &spec, PAWL_NO_REPLY, &task);
+    /* A control event overtakes the creation. */
+    pawl_step_post(step,
+                   &(struct pawl_event){
+                       .task = task, .code = P_WAIT, .flags = PAWL_EVENT_CONTROL, .arg = {5}});
+    puppet->last = task.id;
+}
+
+Test(durable, what_a_memory_only_task_posts_to_a_task_that_it_has_just_made_is_kept)
+{
+    struct store_fixture s;
+    struct pawl_task maker, made;
+
+    store_init(&s, NULL);
+    store_open(&s);
+    maker = store_create(&s, M_MEMORY, 0);
+    store_call(&s, maker, P_CALL, create_and_post, 0);
+    made.id = fixture_puppet_of(&s.f, maker).last;
+    cr_assert(store_settle(&s));
+    store_crash(&s, SIM_CRASH_POWER);
+    store_open(&s);
+    trace_clear();
+    cr_assert_eq(store_ask(&s, made, P_MOVE, 0, 0).status, 0);
+    cr_assert(TRACE_IS(5));
+    store_close(&s);
+    store_fini(&s);
+}
+
 Test(durable, keys_come_back_and_ended_tasks_do_not)
 {
     struct store_fixture s;
