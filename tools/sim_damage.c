@@ -138,10 +138,23 @@ static void damage_foreign(struct sim_world *world, struct sim_disk *disk)
     sim_check_honest(world, disk, !replaces, damage);
 }
 
+/*
+ * Whether a block over another one may look as if a write of that had been torn: where something
+ * was there is nothing now, in a sector or in all of them. Then it cannot be told from a last group
+ * that was never whole.
+ */
+static bool looks_torn(const uint8_t was[SIM_BLOCK], const uint8_t is[SIM_BLOCK])
+{
+    for (unsigned at = 0; at < SIM_BLOCK; at += SIM_SECTOR)
+        if (sim_check_is_zero(is + at, SIM_SECTOR) && !sim_check_is_zero(was + at, SIM_SECTOR))
+            return true;
+    return false;
+}
+
 static void damage_moved(struct sim_world *world, struct sim_disk *disk)
 {
     char path[SIM_PATH_MAX], other[SIM_PATH_MAX], damage[512];
-    uint8_t bytes[SIM_BLOCK];
+    uint8_t bytes[SIM_BLOCK], was[SIM_BLOCK];
     uint64_t size, other_size, from, to;
 
     if (!some_file(world, disk, path, &size) || !some_file(world, disk, other, &other_size) ||
@@ -150,11 +163,11 @@ static void damage_moved(struct sim_world *world, struct sim_disk *disk)
     from = random_below(&world->random, size / SIM_BLOCK) * SIM_BLOCK;
     to = random_below(&world->random, other_size / SIM_BLOCK) * SIM_BLOCK;
     sim_disk_peek(disk, path, bytes, SIM_BLOCK, from);
+    sim_disk_peek(disk, other, was, SIM_BLOCK, to);
     sim_disk_copy_block(disk, path, from, other, to);
     snprintf(damage, sizeof(damage), "%s's block at %" PRIu64 " over that at %" PRIu64 " of %s",
              path, from, to, other);
-    /* Zeroes over a last group look like one that was never written. */
-    sim_check_honest(world, disk, !sim_check_is_zero(bytes, SIM_BLOCK), damage);
+    sim_check_honest(world, disk, !looks_torn(was, bytes), damage);
 }
 
 static void damage_phantom(struct sim_world *world, struct sim_disk *disk)

@@ -22,6 +22,9 @@
  * Reports are events at the task, of the kind's name (pawl_report_name): a machine takes those that
  * it has an event and a transition for. They are answered by receipts.
  *
+ * While the runtime is drained nothing is handed out and no report is taken (-EBUSY): stop pools and
+ * close agents before pawl_drain, or go on with pawl_resume.
+ *
  * Thread: one at a time uses an agent, as with a port. A runtime may have as many agents as ports.
  */
 #ifndef PAWL_AGENT_H

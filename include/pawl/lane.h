@@ -76,7 +76,8 @@ PAWL_API uint32_t pawl_lane_number(const char *name);
 /*
  * Pauses a lane: nothing is handed out for for_ns, or until it is resumed (for_ns 0). What is leased
  * stays so. -ENOENT: no such lane. Thread: any. Lasts as long as the runtime, or, with a store, until
- * it ends, however often the store is opened meanwhile.
+ * it ends, however often the store is opened meanwhile; it is written down within a turn, and
+ * pawl_sync makes sure of that.
  */
 PAWL_API int pawl_lane_pause(struct pawl_runtime *runtime, const char *lane, uint64_t for_ns);
 PAWL_API int pawl_lane_resume(struct pawl_runtime *runtime, const char *lane);

@@ -269,8 +269,9 @@ PAWL_API int pawl_work_prioritise(struct pawl_port *port, struct pawl_task task,
  * when the edges have a cycle: -EINVAL, and *cycle, if not NULL, is an edge of it. Otherwise all
  * tasks are made held, then linked, then those that were not asked to be held are opened; tasks has
  * their ids. -EEXIST: a key is taken (the position is in cycle->task, its task in tasks); those that
- * were made are cancelled. Waits for the shards, or turns them in the host-driven mode, where no
- * other thread may do so meanwhile. Other errors as with pawl_work_submit.
+ * were made are cancelled. -ENOSPC: more than 4096 wait for one task (cycle->task). Waits for the
+ * shards, or turns them in the host-driven mode, where no other thread may do so meanwhile. Other
+ * errors as with pawl_work_submit. A crash in between leaves tasks that are held: cancel them.
  */
 struct pawl_work_edge {
     uint32_t task;

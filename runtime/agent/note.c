@@ -42,7 +42,7 @@ const struct pawl_machine_def pawl__note_machines[NOTE_MACHINES] = {
 /* One part; from, size: its bytes of the record. */
 static int append_part(struct pawl_step *step, struct pawl_work *work, unsigned first,
                        const struct note *head, const struct note_record *record,
-                       const unsigned char *bytes, size_t from, size_t size)
+                       const unsigned char *bytes, size_t from, size_t size, bool must)
 {
     _Alignas(8) unsigned char context[NOTE_LARGE];
     const size_t whole = sizeof(*head) + size;
@@ -64,14 +64,15 @@ static int append_part(struct pawl_step *step, struct pawl_work *work, unsigned 
     }
     if (size > 0)
         memcpy(to, bytes + from, size);
-    error = pawl_step_create(step, &spec, PAWL_NO_REPLY, &task);
+    error = must ? pawl_step_create(step, &spec, PAWL_NO_REPLY, &task)
+                 : pawl__step_try_create(step, &spec, &task);
     if (error == 0)
         work->newest = task.id;
     return error;
 }
 
 int pawl__note_append(struct pawl_step *step, struct pawl_work *work, unsigned first,
-                      const struct pawl_work_note *note)
+                      const struct pawl_work_note *note, bool must)
 {
     const struct note_record record = {
         .agent = note->agent, .token = note->token, .value = note->value, .reason = note->reason};
@@ -89,7 +90,8 @@ int pawl__note_append(struct pawl_step *step, struct pawl_work *work, unsigned f
                                   .klass = note->klass};
         const size_t rest = size - from;
         const int error = append_part(step, work, first, &head, &record, note->bytes, from,
-                                      rest < NOTE_BYTES_MAX ? rest : NOTE_BYTES_MAX);
+                                      rest < NOTE_BYTES_MAX ? rest : NOTE_BYTES_MAX,
+                                      must || size > NOTE_BYTES_MAX);
 
         if (error != 0 || part == 0)
             return error;

@@ -61,11 +61,16 @@ extern const struct pawl_machine_def pawl__note_machines[NOTE_MACHINES];
 
 /*
  * pawl__note_append - in the step of a work task: a note becomes its newest. first: position of the
- * first note machine. 0, or the error with which the step has failed. bytes: up to
- * PAWL_REPORT_BYTES_MAX and what a detail has besides.
+ * first note machine. 0, or the error; must: the step has failed with it, otherwise not where room
+ * is missing and the note has one part. bytes: up to PAWL_REPORT_BYTES_MAX and what a detail has
+ * besides.
  */
 int pawl__note_append(struct pawl_step *step, struct pawl_work *work, unsigned first,
-                      const struct pawl_work_note *note);
+                      const struct pawl_work_note *note, bool must);
+
+/* As pawl_step_create on this shard, but a want of room does not fail the step (shard/handler.c). */
+int pawl__step_try_create(struct pawl_step *step, const struct pawl_task_spec *spec,
+                          struct pawl_task *task);
 
 /* Ends all notes of a task; it forgets them. */
 void pawl__notes_end(struct pawl_step *step, struct pawl_work *work);

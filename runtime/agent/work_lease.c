@@ -101,7 +101,8 @@ static void add_evidence(struct pawl_step *step, struct pawl_work *work,
                                                    .value = report->value,
                                                    .hash = report->hash,
                                                    .bytes = report->bytes,
-                                                   .size = report->size}) != 0)
+                                                   .size = report->size},
+                          true) != 0)
         return;
     work->notes++;
     work->bytes += (uint32_t)report->size;

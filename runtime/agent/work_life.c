@@ -41,8 +41,11 @@ void pawl__work_history(struct pawl_step *step, struct pawl_work *work,
         return;
     }
     written.wall_ns = pawl_step_wall_ns(step);
-    if (pawl__note_append(step, work, pawl__step_machine_first(step) + 1, &written) == 0)
+    /* A full table does not keep a task from failing: history is written where there is room. */
+    if (pawl__note_append(step, work, pawl__step_machine_first(step) + 1, &written, false) == 0)
         work->history++;
+    else
+        work->missed += work->missed < UINT16_MAX;
 }
 
 /* ---- To ready, and back to it ---- */
@@ -166,7 +169,7 @@ static void read_payload(struct pawl_step *step, struct pawl_work *work, const v
         pawl_step_abort(step, -EINVAL);
         return;
     }
-    pawl__note_append(step, work, pawl__step_machine_first(step) + 1, &note);
+    pawl__note_append(step, work, pawl__step_machine_first(step) + 1, &note, true);
     work->detail = work->newest;
 }
 

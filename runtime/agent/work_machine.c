@@ -230,7 +230,7 @@ int pawl__work_check_lanes(const struct pawl_work_options *options,
         bool found = policy->verify != PAWL_WORK_VERIFY_LANE;
         char where[128];
 
-        for (unsigned lane = 0; lane < lane_count && !found; lane++)
+        for (unsigned lane = 0; lanes != NULL && lane < lane_count && !found; lane++)
             found = lanes[lane].name != NULL && strcmp(lanes[lane].name, policy->verify_lane) == 0;
         if (found)
             continue;

@@ -32,11 +32,11 @@
 /*
  * Where the ids begin that the agent counts for leases that are not in hand: late ones, which are
  * refused anyway, and those that it has resumed. They are beyond what was counted in hand, and
- * beyond those of earlier openings of the store, 4096 reports each.
+ * beyond those of the 63 openings before, 131,072 reports each.
  */
 static inline uint32_t agent_loose_id(uint64_t epoch)
 {
-    return (1u << 23) + (uint32_t)(epoch % 2048) * 4096;
+    return (1u << 23) + (uint32_t)(epoch % 64) * (1u << 17);
 }
 
 /* A lease that the host has not seen. */

@@ -94,6 +94,8 @@ static int stage_leased(struct shard *shard, struct pawl_step *step, struct pawl
     if (lanes->to == NULL || ticket == NULL || ticket->place != TICKET_HANDED)
         return -EPERM;
     lanes->staged.lane = ticket->lane;
+    if (unlikely(lanes->token < claim->token)) /* from an epoch of very many leases */
+        lanes->token = claim->token;
     claim->token = ++lanes->token;
     claim->agent = lanes->to->incarnation;
     claim->leases++;

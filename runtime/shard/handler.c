@@ -79,6 +79,16 @@ bool pawl__step_has_lane(const struct pawl_step *step, uint32_t lane)
     return step->shard->lanes != NULL && pawl__lanes_position(step->shard->lanes, lane) >= 0;
 }
 
+/*
+ * The first event that a step for an event from inside sends takes the place of that one: so a chain
+ * of them never breaks for want of room, whatever else is in flight.
+ */
+static bool takes_place(const struct pawl_step *step)
+{
+    return step->posts_count == 0 && step->source == 0 &&
+           (step->event->flags & PAWL_EVENT_TIMER) == 0;
+}
+
 int pawl__step_stage(struct pawl_step *step, const struct pawl_event *event)
 {
     struct shard *shard = step->shard;
@@ -87,7 +97,8 @@ int pawl__step_stage(struct pawl_step *step, const struct pawl_event *event)
 
     if (has_failed(step))
         return step->error;
-    if (count == STEP_EMIT_MAX || exchange_inflight(shard) + count >= shard->inflight_max)
+    if (count == STEP_EMIT_MAX ||
+        (exchange_inflight(shard) + count >= shard->inflight_max && !takes_place(step)))
         return pawl__step_fail(step, -ENOSPC);
     if (unlikely(step->machine->durability != PAWL_DURABILITY_MEMORY)) {
         if (durable_event_bytes(event) > sizeof(struct entry_event) + EVENT_PAYLOAD_MAX)
@@ -183,6 +194,19 @@ int pawl_step_create(struct pawl_step *step, const struct pawl_task_spec *spec, 
     if (error == -EEXIST)
         return error; /* an answer, not a failure */
     return error == 0 ? 0 : pawl__step_fail(step, error);
+}
+
+int pawl__step_try_create(struct pawl_step *step, const struct pawl_task_spec *spec,
+                          struct pawl_task *task)
+{
+    int error;
+
+    if (has_failed(step))
+        return step->error;
+    error = pawl__create_staged(step, spec, PAWL_NO_REPLY, task);
+    if (error == 0 || error == -ENOSPC || error == -ENOMEM)
+        return error;
+    return pawl__step_fail(step, error);
 }
 
 int pawl_step_arm(struct pawl_step *step, unsigned timer, uint64_t delay_ns)

@@ -20,16 +20,16 @@
 enum { KEPT_STATE, KEPT_TIME };
 enum { TIMER_PAUSE, TIMER_REOPEN };
 
-/* arg[0]: struct lane_kept; arg[1]: ns from now, the pause's end in the upper half, in units of 2^20 ns. */
+/* arg[0]: struct lane_kept; arg[1]: ns from now, the pause's end in the upper half, in units of 2^24 ns. */
 struct news {
     struct lane_kept kept;
-    uint32_t pause; /* units of about a millisecond, rounded up */
+    uint32_t pause; /* units, rounded up; what is beyond 2.3 years ends then */
     uint32_t reopen;
 };
 
 _Static_assert(sizeof(struct news) == 16, "the two words of an event");
 
-#define UNIT_SHIFT 20u
+#define UNIT_SHIFT 24u
 
 static void store_state(struct pawl_step *step, void *context, const struct pawl_event *event)
 {
@@ -165,7 +165,8 @@ bool pawl__lane_keeper_has_work(const struct shard *shard)
 
     for (uint32_t i = 0; i < lanes->count; i++)
         if (lanes->parts[i].kept != pawl__lane_changed(lanes->parts[i].lane) &&
-            home_of(shard->runtime, i) == shard->number && !durable_has_failed(shard->durable))
+            home_of(shard->runtime, i) == shard->number && !durable_has_failed(shard->durable) &&
+            load_acquire(&shard->durable->journal.full) == 0) /* room comes with a wake */
             return true;
     return false;
 }

@@ -303,7 +303,9 @@ static uint32_t lose(struct shard *shard, uint32_t holder)
 static void note_beat(struct lanes *lanes, const struct agent *agent)
 {
     /* relaxed: a sign of life that comes late is one that came late */
-    const uint64_t at = load_relaxed(&agent->beat_ns) + agent->heartbeat_ns + 1;
+    const uint64_t beat_ns = load_relaxed(&agent->beat_ns);
+    const uint64_t left = UINT64_MAX - 1 - beat_ns;
+    const uint64_t at = beat_ns + (agent->heartbeat_ns < left ? agent->heartbeat_ns : left) + 1;
 
     if (agent->heartbeat_ns != 0 && at < lanes->beat_ns)
         lanes->beat_ns = at;
@@ -330,11 +332,25 @@ static bool is_gone(struct shard *shard, const struct pawl_port *port, struct ag
     }
     if (agent_is_silent(agent, shard->now_ns)) {
         *handled += lose(shard, port->index);
+        if (lanes->held[port->index] != 0 && *handled > 0) /* more than one turn ends */
+            lanes->beat_ns = shard->now_ns;
         return true;
     }
     if (lanes->held[port->index] != 0)
         note_beat(lanes, agent);
     return false;
+}
+
+/*
+ * Nothing is handed out while the runtime is drained, because agents could not report; nor on a
+ * full disk, where the lease would be refused. Both come to their end with a wake.
+ */
+static bool may_hand_out(struct shard *shard)
+{
+    if (load_acquire(&shard->ports->admits) == 0)
+        return false;
+    return shard->durable == NULL ||
+           (pawl__durable_gate(shard, false) && load_acquire(&shard->durable->journal.full) == 0);
 }
 
 static struct agent *agent_at(const struct shard *shard, const struct pawl_port *port)
@@ -389,7 +405,7 @@ static uint32_t serve_port(struct shard *shard, uint32_t index, uint32_t *handle
         return 0;
     mask = open_lanes(shard) & agent->lanes;
     if (mask == 0 || *handled >= QUOTA || shard->inflight >= shard->inflight_soft ||
-        (shard->durable != NULL && !pawl__durable_gate(shard, false)))
+        !may_hand_out(shard))
         return 0;
     got = serve(shard, port, agent, mask);
     *handled += got;
@@ -430,8 +446,7 @@ uint32_t pawl__lanes_take(struct shard *shard)
 bool pawl__lanes_have_work(struct shard *shard)
 {
     const uint32_t top = load_acquire(&shard->ports->top);
-    const bool open = shard->durable == NULL || pawl__durable_gate(shard, false);
-    const uint64_t mask = open ? open_lanes(shard) : 0;
+    const uint64_t mask = may_hand_out(shard) ? open_lanes(shard) : 0;
     /* Without room in the journal no lease can end: room comes with a wake. */
     const bool inside = shard->durable == NULL || pawl__durable_gate(shard, true);
 

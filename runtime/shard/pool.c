@@ -113,11 +113,14 @@ static void tell(struct pawl_agent *agent, const struct pawl_lease *lease,
 {
     int error;
 
-    while ((error = pawl_agent_report(agent, lease, report)) == -EAGAIN || error == -ENOMEM) {
-        if (pawl_agent_settle(agent, SETTLE_LOOK_NS) == -EBUSY)
+    while ((error = pawl_agent_report(agent, lease, report)) == -EAGAIN || error == -ENOMEM ||
+           error == -EBUSY) {
+        if (agent_is_stopped(agent))
             return;
-        if (error == -ENOMEM)
-            nap();
+        if (error == -EAGAIN)
+            pawl_agent_settle(agent, SETTLE_LOOK_NS);
+        else
+            nap(); /* -EBUSY: the runtime is drained, and may go on */
         drop_receipts(agent);
     }
 }

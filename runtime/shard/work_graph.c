@@ -95,12 +95,27 @@ static struct pawl_work_edge find_cycle(const struct graph *g, const uint32_t *l
     return (struct pawl_work_edge){.task = back[at], .after = at};
 }
 
+/* No more may wait for one task than it can tell. left: zeroes, and again afterwards. */
+static int refuse_crowd(struct graph *g, uint32_t *left)
+{
+    for (size_t i = 0; i < g->edges_count; i++)
+        if (++left[g->after[i]] > WORK_WATCHERS_MAX) {
+            if (g->cycle != NULL)
+                *g->cycle = (struct pawl_work_edge){.task = g->after[i], .after = g->after[i]};
+            return -ENOSPC;
+        }
+    memset(left, 0, g->count * sizeof(*left));
+    return 0;
+}
+
 static int refuse_cycle(struct graph *g)
 {
     uint32_t *left = calloc((size_t)g->count + 1, sizeof(*left));
     uint32_t *room = calloc((size_t)g->count + 1, sizeof(*room));
     int error = left == NULL || room == NULL ? -ENOMEM : 0;
 
+    if (error == 0)
+        error = refuse_crowd(g, left);
     if (error == 0 && take_away(g, left, room) != g->count) {
         error = -EINVAL;
         if (g->cycle != NULL)

@@ -29,6 +29,8 @@ enum { WORK_FIRST = 1 };
 struct work_fixture_options {
     struct pawl_work_policy policies[WORK_POLICIES];
     unsigned shards;
+    uint64_t tasks_max;
+    uint32_t inflight_max;
     const struct pawl_lane_def *lanes; /* NULL: work and verify */
     unsigned lane_count;
 };
@@ -61,6 +63,8 @@ static inline void work_open(struct work_fixture *w, const struct work_fixture_o
         options.lane_count = given->lane_count;
     }
     options.shards = given->shards;
+    options.tasks_max = given->tasks_max;
+    options.inflight_max = given->inflight_max;
     work_machines(options.machines);
     memcpy(w->policies, given->policies, sizeof(w->policies));
     w->options =

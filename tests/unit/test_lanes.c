@@ -580,3 +580,34 @@ Test(lanes, leases_leave_in_order_however_many_there_are)
     lane_agent_close(&agent, &f);
     fixture_close(&f);
 }
+
+/* Agents cannot report while the runtime is drained: what they would be given could only be lost. */
+Test(lanes, nothing_is_handed_out_while_the_runtime_is_drained)
+{
+    struct pawl_task task;
+
+    open_three();
+    task = job_create(&f, 0, "work", 1);
+    cr_assert_eq(pawl_drain(f.runtime, 0, NULL), 0);
+    lane_agent_grant(&agent, 1);
+    fixture_run(&f);
+    cr_assert_eq(fixture_state(&f, task), J_QUEUED);
+    cr_assert_eq(pawl_resume(f.runtime), 0);
+    fixture_run(&f);
+    cr_assert_eq(fixture_state(&f, task), J_RUNNING);
+    close_agent();
+}
+
+Test(lanes, a_heartbeat_longer_than_time_lasts_is_none)
+{
+    struct pawl_task task;
+
+    open_three();
+    agent.agent.heartbeat_ns = UINT64_MAX;
+    store_release(&agent.agent.beat_ns, fixture_now(&f));
+    task = job_create(&f, 0, "work", 1);
+    expect(&agent, task);
+    fixture_turn(&f);
+    cr_assert_eq(pawl_shard_wait_prepare(f.runtime, 0), 1, "it never sleeps");
+    close_agent();
+}

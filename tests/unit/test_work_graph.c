@@ -217,3 +217,27 @@ Test(work_graph, made_by_threads)
     cr_assert_eq(pawl_stop(runtime), 0);
     cr_assert_eq(pawl_close(runtime), 0);
 }
+
+/* What a task cannot tell all who wait for it is refused when it is declared, not when it is done. */
+Test(work_graph, more_dependents_than_one_task_can_tell_are_refused)
+{
+    enum { CROWD = 4097 };
+    struct pawl_work_spec *crowd = calloc(CROWD + 1, sizeof(*crowd));
+    struct pawl_work_edge *lines = calloc(CROWD, sizeof(*lines)), wrong;
+    struct pawl_task *made = calloc(CROWD + 1, sizeof(*made));
+
+    work_open(&w, NULL);
+    for (unsigned i = 0; i <= CROWD; i++)
+        crowd[i] = work_spec();
+    for (unsigned i = 0; i < CROWD; i++)
+        lines[i] = (struct pawl_work_edge){.task = i + 1, .after = 0};
+    cr_assert_eq(pawl_work_graph(w.f.runtime, crowd, CROWD + 1, lines, CROWD, made, &wrong),
+                 -ENOSPC);
+    cr_assert_eq(wrong.task, 0);
+    cr_assert_eq(work_live(&w), 0);
+    cr_assert_eq(pawl_work_graph(w.f.runtime, crowd, CROWD, lines, CROWD - 1, made, &wrong), 0);
+    work_close(&w);
+    free(made);
+    free(lines);
+    free(crowd);
+}

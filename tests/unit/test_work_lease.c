@@ -328,3 +328,60 @@ Test(work_lease, judge_that_gives_up_or_stalls_is_replaced)
     cr_assert_eq(attempts_of(task), 1);
     end();
 }
+
+/* History needs room for a note; that there is none is no reason to keep the lease for ever. */
+Test(work_lease, with_a_full_table_attempts_still_fail_and_expire)
+{
+    const struct pawl_work_spec spec = work_spec();
+    struct pawl_task first, other;
+    struct pawl_lease lease;
+
+    begin(&(struct work_fixture_options){.policies = {{.attempts = 2}}, .tasks_max = 2});
+    first = work_submit(&w, NULL);
+    other = work_submit(&w, NULL);
+    cr_assert_eq(work_try_submit(&w, &spec).status, -ENOSPC);
+    lease = work_lease(&w, agent);
+    cr_assert_eq(lease.task.id, first.id);
+    cr_assert_eq(report(&lease, PAWL_REPORT_FAILED), 0);
+    cr_assert_eq(work_state(&w, first), PAWL_WORK_READY);
+    cr_assert_eq(work_view(&w, first).work.missed, 1);
+    lease = work_lease(&w, agent);
+    cr_assert_eq(lease.task.id, other.id);
+    fixture_advance(&w.f, 61 * SECOND); /* it is never reported */
+    cr_assert_eq(work_state(&w, other), PAWL_WORK_READY);
+    end();
+}
+
+/* The notes of a task end one after the other, whatever else is under way. */
+Test(work_lease, notes_are_reclaimed_though_the_limit_of_events_in_flight_is_reached)
+{
+    struct pawl_work_spec spec = work_spec();
+    struct pawl_task noted, root;
+    struct pawl_lease lease;
+
+    begin(&(struct work_fixture_options){
+        .policies = {{.keep_ns = 10 * SECOND, .broken = PAWL_WORK_BROKEN_GO_ON}},
+        .inflight_max = 64});
+    noted = work_submit(&w, NULL);
+    lease = work_lease(&w, agent);
+    for (unsigned i = 0; i < 100; i++)
+        cr_assert_eq(work_receipt(&w, agent, &lease,
+                                  &(struct pawl_report){
+                                      .kind = PAWL_REPORT_NOTE, .bytes = "evidence", .size = 8})
+                         .status,
+                     0);
+    root = work_submit(&w, NULL);
+    spec.after = &root;
+    spec.after_count = 1;
+    for (unsigned i = 0; i < 300; i++)
+        work_submit(&w, &spec);
+    cr_assert_eq(report(&lease, PAWL_REPORT_DONE), 0);
+    lease = work_lease(&w, agent);
+    cr_assert_eq(lease.task.id, root.id);
+    fixture_jump(&w.f, 10 * SECOND - 1); /* the chain begins to end when the dependents are told */
+    cr_assert_eq(report(&lease, PAWL_REPORT_DONE), 0);
+    fixture_advance(&w.f, 30 * SECOND);
+    cr_assert(work_is_gone(&w, noted));
+    cr_assert_eq(work_live(&w), 300);
+    end();
+}
