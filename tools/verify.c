@@ -268,7 +268,8 @@ static bool has_header(struct report *report, struct file_report *file)
     const struct pawl_storage *const storage = report->image.storage;
     char name[STORE_NAME_MAX], path[STORE_PATH_MAX];
     uint8_t block[STORE_BLOCK];
-    bool is_blank = false;
+    bool is_blank;
+    int64_t got;
     void *handle;
     int error;
 
@@ -283,8 +284,8 @@ static bool has_header(struct report *report, struct file_report *file)
         return false;
     }
     file->bytes = (uint64_t)storage->size(storage->user, handle);
-    is_blank = storage->read(storage->user, handle, block, sizeof(block), 0) >= 0 &&
-               pawl__is_zero(block, sizeof(block));
+    got = storage->read(storage->user, handle, block, sizeof(block), 0);
+    is_blank = got >= 0 && pawl__is_zero(block, (size_t)got); /* one just made has no bytes yet */
     storage->close(storage->user, handle);
     if (is_blank)
         return true; /* the journal as a whole says whether it may be */

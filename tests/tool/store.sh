@@ -191,6 +191,14 @@ expect_in out '^tasks 3 '
 expect 0 export salvaged
 expect_in out '\[0,4294967295,1025\]' # no id of what is lost is given out again
 
+# A file that was just being made, with no bytes yet: whoever made it was killed. On any stack.
+fresh
+: >store/0001-0000-000000000003.journal
+for _ in 1 2 3; do
+    expect 0 verify store
+    expect_in out '^store: whole$'
+done
+
 # In the middle of the journal: the newest snapshot begins behind it.
 fresh
 poke $first 4200 'x'
