@@ -246,6 +246,18 @@ static int make_durables(struct pawl_runtime *runtime)
 
 /* ---- Journals ---- */
 
+/* Granules, from the first on, behind which every floor is 0. */
+static size_t floors_known(const struct shard *shard, const struct restored *restored)
+{
+    const struct slab *slots = &shard->table.slots;
+    const uint64_t run = restored->shards[shard->number].floors.runs_count;
+    const uint64_t by_runs = (run * SLAB_RESTORE_RUN >> slots->granule_shift) + 1;
+    const uint64_t by_slots = ((uint64_t)slab_top(slots) >> slots->granule_shift) + 1;
+    const uint64_t known = by_runs > by_slots ? by_runs : by_slots;
+
+    return known < shard->durable->granules ? (size_t)known : shard->durable->granules;
+}
+
 /* What is promised already, and what new lives begin above. */
 static void begin_floors(struct shard *shard, const struct restored *restored)
 {
@@ -263,7 +275,9 @@ static void begin_floors(struct shard *shard, const struct restored *restored)
         if (*floor < generation)
             *floor = generation;
     }
-    memcpy(durable->floors_begin, durable->floors, durable->granules * sizeof(*durable->floors));
+    /* Only as far as there are any: the arrays are for all slots that there could ever be. */
+    memcpy(durable->floors_begin, durable->floors,
+           floors_known(shard, restored) * sizeof(*durable->floors));
 }
 
 int pawl__store_init_journal(struct pawl_runtime *runtime, struct shard *shard)
