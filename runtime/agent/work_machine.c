@@ -188,7 +188,7 @@ int pawl__work_machines(const struct pawl_work_options *options, pawl_diagnostic
 {
     int error = pawl__policies_check(options, diagnose, user);
 
-    memset(machines, 0, PAWL_WORK_MACHINES * sizeof(*machines));
+    memset(machines, 0, PAWL_WORK_MACHINES * sizeof(struct pawl_machine *));
     for (unsigned i = 0; error == 0 && i < PAWL_WORK_MACHINES; i++) {
         struct pawl_machine_def definition =
             i == 0 ? pawl__work_machine : pawl__note_machines[i - 1];

@@ -85,8 +85,7 @@ bool pawl__step_has_lane(const struct pawl_step *step, uint32_t lane)
  */
 static bool takes_place(const struct pawl_step *step)
 {
-    return step->posts_count == 0 && step->source == 0 &&
-           (step->event->flags & PAWL_EVENT_TIMER) == 0;
+    return step->posts_count == 0 && step->source == 0 && step->timer_node == 0;
 }
 
 int pawl__step_stage(struct pawl_step *step, const struct pawl_event *event)

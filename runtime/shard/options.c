@@ -124,7 +124,7 @@ int pawl__options_add_own(struct pawl_runtime *runtime, struct pawl_options *opt
         error = pawl_machine_compile(&pawl__lane_machine, NULL, NULL, &runtime->lane_compiled);
     if (error != 0)
         return error;
-    runtime->listed = calloc(count + PAWL_WORK_MACHINES + 1, sizeof(*runtime->listed));
+    runtime->listed = calloc(count + PAWL_WORK_MACHINES + 1, sizeof(struct pawl_machine *));
     if (runtime->listed == NULL)
         return -ENOMEM;
     for (unsigned i = 0; i < count; i++)
