@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "stress_agents.h"
 
@@ -39,8 +40,9 @@ struct order_lane {
     uint64_t since;
     uint64_t token; /* the newest */
     unsigned batches;
-    bool slow;   /* a lease expired that was not to: the model knows no more */
-    bool failed; /* it was told */
+    uint64_t expired; /* leases of the lane, when the batch began */
+    bool slow;        /* a lease expired that was not to: the model knows no more */
+    bool failed;      /* it was told */
     bool started;
     pthread_t thread;
 };
@@ -221,10 +223,41 @@ static void crash(struct order_lane *o, struct entry *e)
     retry(o, e);
 }
 
+static uint64_t expired(struct order_lane *o)
+{
+    struct pawl_lane_status status;
+    const int rc = pawl_lane_read(o->fleet->runtime, fleet_lanes[FLEET_ORDER].name, &status);
+
+    if (rc != 0)
+        fail(o, "the lane cannot be read", rc);
+    return rc == 0 ? status.expired : 0;
+}
+
+/*
+ * Whether more leases have expired than were to: one that was over before the agent could look at it
+ * is dropped unseen, and its task is ready again behind its equals. The counter follows the lease by
+ * a turn.
+ */
+static bool has_missed_one(struct order_lane *o, bool stalled)
+{
+    const uint64_t begin_ns = fleet_now();
+
+    while (fleet_now() - begin_ns < 1000 * MILLISECOND && !o->failed) {
+        if (expired(o) > o->expired + stalled)
+            return true;
+        nanosleep(&(struct timespec){.tv_nsec = MILLISECOND}, NULL);
+    }
+    return false;
+}
+
 static void take(struct order_lane *o, const struct pawl_lease *lease, bool *stalled)
 {
     struct entry *e = first_of(o);
 
+    if ((e == NULL || e->task.id != lease->task.id) && has_missed_one(o, *stalled)) {
+        o->slow = true;
+        return;
+    }
     if (e == NULL || e->task.id != lease->task.id) {
         stress_find(o->fleet->s, FINDING_MISORDERED,
                     "lane order: task %#llx (priority %u) was handed out, task %#llx (priority %u) "
@@ -322,6 +355,7 @@ static void run_batch(struct order_lane *o)
     int rc = pawl_lane_pause(o->fleet->runtime, lane, 0);
 
     o->slow = false;
+    o->expired = expired(o);
     memset(o->entries, 0, sizeof(o->entries));
     if (rc == 0)
         submit(o);

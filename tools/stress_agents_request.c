@@ -324,8 +324,10 @@ static void settled(struct requester *r, struct job *job, const struct pawl_comp
         job_find(fleet, job, FINDING_DUPLICATED, "it was told twice that it has settled");
         return;
     }
-    if (c->status == -ESTALE && job->flags & JOB_IS_RESUMED && job->flags & JOB_IS_BRIEF) {
-        job->phase = JOB_GONE; /* it had settled before the end of that run */
+    if (c->status == -ESTALE && job->flags & JOB_IS_BRIEF &&
+        (job->flags & JOB_IS_RESUMED ||
+         fleet_now() - job->submitted_ns > fleet_policies[job->policy].keep_ns)) {
+        job->phase = JOB_GONE; /* it had settled, and was gone, before the watch came */
         return;
     }
     if (c->status != 0 || c->value < PAWL_WORK_COMPLETED || c->value > PAWL_WORK_DEAD)
