@@ -59,7 +59,8 @@ int tool_parse_plain(int argc, char **argv, const char *usage, bool *json, int c
            -1) {
         switch (option) {
         case 'j':
-            *json = true;
+            if (has_json)
+                *json = true;
             break;
         case 'h':
             fputs(usage, stdout);
