@@ -235,26 +235,27 @@ static uint64_t expired(struct order_lane *o)
 
 /*
  * Whether more leases have expired than were to: one that was over before the agent could look at it
- * is dropped unseen, and its task is ready again behind its equals. The counter follows the lease by
- * a turn.
+ * is dropped unseen, and its task is ready again behind its equals. The counter is shown at the end
+ * of the turn that handed this lease out; that turn is over when anything else has come back from
+ * the same shard, whatever it says. (Either way the model is done with this task's priority.)
  */
-static bool has_missed_one(struct order_lane *o, bool stalled)
+static bool has_missed_one(struct order_lane *o, struct pawl_task task, bool stalled)
 {
-    const uint64_t begin_ns = fleet_now();
+    struct pawl_completion completion;
+    const int rc = pawl_work_prioritise(o->port, task, 0, 0);
 
-    while (fleet_now() - begin_ns < 1000 * MILLISECOND && !o->failed) {
-        if (expired(o) > o->expired + stalled)
-            return true;
-        nanosleep(&(struct timespec){.tv_nsec = MILLISECOND}, NULL);
-    }
-    return false;
+    if (rc != 0)
+        fail(o, "the turn's end cannot be waited for", rc);
+    while (pawl_port_wait(o->port, fleet_settle_ns(o->fleet)) == 0)
+        (void)pawl_port_reap(o->port, &completion, 1);
+    return expired(o) > o->expired + stalled;
 }
 
 static void take(struct order_lane *o, const struct pawl_lease *lease, bool *stalled)
 {
     struct entry *e = first_of(o);
 
-    if ((e == NULL || e->task.id != lease->task.id) && has_missed_one(o, *stalled)) {
+    if ((e == NULL || e->task.id != lease->task.id) && has_missed_one(o, lease->task, *stalled)) {
         o->slow = true;
         return;
     }
