@@ -24,6 +24,7 @@
 #include <gnu/libc-version.h>
 #endif
 
+#include "gate_cycle.h"
 #include "harness.h"
 #include "queue/fifo.h"
 #include "queue/spsc.h"
@@ -668,6 +669,19 @@ static void def_check(uint64_t operations)
     must(def_compiled == runs * operations, "a machine has lost states");
 }
 
+/* ---- Agents ---- */
+
+static void cycle_open_kernel(const struct kernel *kernel)
+{
+    (void)kernel;
+    gate_cycle_open();
+}
+
+static void cycle_check_kernel(uint64_t operations)
+{
+    gate_cycle_check(runs * operations);
+}
+
 /* ---- All of them ---- */
 
 #define STEP_KERNEL(kind_)                                                                         \
@@ -703,6 +717,7 @@ static struct kernel kernels[] = {
     {"port-post-reap", SIDE_EVENTS, side_open_asking, side_run_completing, side_check_completing,
      &step_kinds[STEP_FLAT]},
     {"peek", 1 << 14, peek_open, peek_run, peek_check, &step_kinds[STEP_FLAT]},
+    {"agent-cycle", GATE_CYCLES, cycle_open_kernel, gate_cycle_run, cycle_check_kernel, NULL},
     {"machine-compile", 8, def_open, def_run, def_check, NULL},
 };
 enum { KERNELS = sizeof(kernels) / sizeof(kernels[0]) };
