@@ -55,6 +55,9 @@ enum transition_kind {
                                      history change, no lane state: the short way through a step */
 #define TRANSITION_LAST                                                                            \
     0x08u /* TAKE, no guard, at most one function, FINAL, from no lane state: the short way out */
+#define TRANSITION_CLAIM                                                                           \
+    0x10u /* TAKE, no guard, no state timers and no history change unless FINAL, of a machine with
+                                     lane states: the short way of shard/claim_step.c */
 
 /*
  * A state's timeout that a transition cancels (delay_ns 0) or arms. To arm a timer replaces what it was

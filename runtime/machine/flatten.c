@@ -195,17 +195,17 @@ static void set_history(struct flattener *f, struct transition *row, const struc
     }
 }
 
-/* What a final row does to timers and history does not matter; handlers may ask of a lease. */
+/* What a final row does to timers and history does not matter. */
 static unsigned short_way(const struct machine_source *source, const struct transition *row)
 {
+    const bool final = (row->flags & TRANSITION_FINAL) != 0;
+
     if (row->kind != TRANSITION_TAKE || row->guard ||
-        row->functions_count > (source->lease == SOURCE_NONE) ||
-        source_role(source, row->state) != ROLE_NONE ||
-        source_role(source, row->target) != ROLE_NONE)
+        (!final && (row->timers_count > 0 || row->history_mask != 0)))
         return 0;
-    if (row->flags & TRANSITION_FINAL)
-        return TRANSITION_LAST;
-    return row->timers_count == 0 && row->history_mask == 0 ? TRANSITION_PLAIN : 0;
+    if (source->lease != SOURCE_NONE)
+        return TRANSITION_CLAIM;
+    return row->functions_count > 1 ? 0 : final ? TRANSITION_LAST : TRANSITION_PLAIN;
 }
 
 /* Everything that follows from the path and the action; by is NULL for create and cancel. */

@@ -22,91 +22,16 @@
  *
  * Progress: bounded by BATCH_MAX and by the handlers.
  */
-#include <errno.h>
-
-#include "shard/create.h"
+#include "shard/claim.h"
 #include "shard/deferral.h"
 #include "shard/durable.h"
 #include "shard/exchange.h"
 #include "shard/shard.h"
-#include "shard/timers.h"
 
 #define REGROUP_MIN 8u /* fewer events are not worth a round of grouping */
 
 #define STAGED_QUICK (STAGED_POSTS | STAGED_ANSWER)          /* and still the short way */
 #define FLAGS_QUIET  (PAWL_EVENT_CONTROL | PAWL_EVENT_TIMER) /* handled with no word to anybody */
-
-static void recall_if_changed(struct shard *shard, uint32_t slot_index, enum verdict verdict)
-{
-    if (verdict == VERDICT_CHANGED && slot_deferred(table_slot(&shard->table, slot_index)) != 0)
-        pawl__deferral_recall(shard, slot_index, false);
-}
-
-/* An event for a slot that has been given out but has not made its first step: it is kept until then, in
- * order with its like. */
-static void wait_for_creation(struct shard *shard, struct slot *slot,
-                              const struct pawl_event *event, uint16_t source)
-{
-    const uint64_t head = load_relaxed(&slot->head); /* relaxed: our own */
-    const struct pawl_machine *machine = shard->machines[head_machine(head)].machine;
-    const bool durable = machine->durability != PAWL_DURABILITY_MEMORY;
-    const enum durable_room room =
-        (event->flags & PAWL_EVENT_DURABLE) != 0 ? ROOM_INSIDE : ROOM_PLAIN;
-    const size_t bytes = sizeof(struct entry_defer) + durable_event_bytes(event);
-    uint32_t kept = 0;
-    int error = 0;
-
-    if (durable)
-        error = pawl__durable_may_defer(shard, slot, event)
-                    ? pawl__durable_admit(shard, bytes, room)
-                    : -ENOSPC;
-    if (error == 0) {
-        kept = pawl__deferral_create(shard, event, source);
-        error = kept == 0 ? -ENOMEM : 0;
-    }
-    if (error != 0) {
-        pawl__report_failed(shard, event, source, event->task, error);
-        return;
-    }
-    pawl__deferral_append(shard, slot, kept);
-    /* Of a slot that the journal does not know yet it hears all at once, with the first step. */
-    if (durable && (head_flags(head) & SLOT_RECORDED) != 0)
-        pawl__durable_defer(shard, id_slot(event->task), kept);
-}
-
-void pawl__dispatch(struct shard *shard, const struct pawl_event *event, uint16_t source)
-{
-    const uint32_t index = id_slot(event->task);
-    struct slot *slot;
-    uint64_t head;
-
-    if (event->code == PAWL_CODE_CREATE) {
-        pawl__create(shard, event, source);
-        return;
-    }
-    slot = index < slab_top(&shard->table.slots) ? table_slot(&shard->table, index) : NULL;
-    /* relaxed, here and below: the owner reads its own. */
-    head = slot != NULL ? load_relaxed(&slot->head) : 0;
-    if (slot == NULL || load_relaxed(&slot->generation) != id_generation(event->task) ||
-        (head_flags(head) & (SLOT_ALIVE | SLOT_RESERVED)) == 0) {
-        if ((event->flags & PAWL_EVENT_TIMER) != 0)
-            return; /* its task ended in the same batch, and the timer with it */
-        shard->count.stale++;
-        pawl__report_failed(shard, event, source, event->task, -ESTALE);
-        return;
-    }
-    if ((head_flags(head) & SLOT_RESERVED) != 0) {
-        wait_for_creation(shard, slot, event, source);
-        return;
-    }
-    if ((event->flags & PAWL_EVENT_TIMER) != 0) {
-        shard->step.timer_node = pawl__timer_claim(shard, slot, event);
-        if (shard->step.timer_node == 0)
-            return; /* cancelled or armed anew after it expired */
-        shard->count.timers_fired++;
-    }
-    recall_if_changed(shard, index, pawl__step(shard, index, event, source));
-}
 
 /* Stage one: every task's line is on its way before the first is needed. */
 static void fetch(struct shard *shard, const struct pawl_event *events, uint32_t count)
@@ -216,8 +141,8 @@ static void enter_group(struct shard *shard, const struct shard_machine *machine
 static void finish_staged(struct shard *shard, uint32_t slot_index, const struct pawl_event *event,
                           const struct transition *transition)
 {
-    recall_if_changed(shard, slot_index,
-                      pawl__step_finish_plain(shard, slot_index, event, transition));
+    deferral_follow(shard, slot_index,
+                    pawl__step_finish_plain(shard, slot_index, event, transition));
 }
 
 /* What a plain step has staged, where it is no more than posts and an answer; it has been committed. */
@@ -474,7 +399,10 @@ static void run_group(struct shard *shard, const struct pawl_event *events, uint
             const struct pawl_event *event = &events[at - 1];
             const uint32_t index = id_slot(event->task);
 
-            recall_if_changed(shard, index, pawl__step(shard, index, event, source));
+            if (claim_is_short(shard, machine, shard->batch.slots[at], transition))
+                pawl__claim_step(shard, machine, shard->batch.slots[at], event, source, transition);
+            else
+                deferral_follow(shard, index, pawl__step(shard, index, event, source));
         }
         return;
     }
@@ -516,6 +444,10 @@ static void run_later(struct shard *shard, const struct pawl_event *events, uint
                 run_plain_group(shard, events, source, machine, transition, i + 1);
                 continue;
             }
+            if (claim_is_short(shard, machine, slot, transition)) {
+                pawl__claim_step(shard, machine, batch->slots[i + 1], event, source, transition);
+                continue;
+            }
         }
         pawl__dispatch(shard, event, source);
     }
@@ -543,7 +475,7 @@ static void batch_once(struct shard *shard, const struct pawl_event *events, uin
 
     fetch(shard, events, count);
     shard->count.events += count;
-    if (count < REGROUP_MIN || shard->in_order) {
+    if (count < REGROUP_MIN) {
         for (uint32_t i = 0; i < count; i++)
             shard->batch.later[i] = (uint16_t)i;
         run_later(shard, events, source, count);

@@ -17,7 +17,7 @@
 
 static struct ticket *ticket_of(const struct lanes *lanes, const struct slot *slot)
 {
-    return slot->extension != 0 ? slab_at(&lanes->tickets, slot->extension) : NULL;
+    return slot->extension != 0 ? lanes_ticket(lanes, slot->extension) : NULL;
 }
 
 static struct pawl_claim *claim_of(struct pawl_step *step)
@@ -72,17 +72,13 @@ static int stage_ready(struct shard *shard, struct pawl_claim *claim, const stru
     return 0;
 }
 
-static int arm_lease(struct shard *shard, struct pawl_step *step, struct pawl_claim *claim,
-                     uint64_t for_ns)
+static uint64_t span(uint64_t ns)
 {
-    if (for_ns > LANE_SPAN_MAX_NS)
-        for_ns = LANE_SPAN_MAX_NS;
-    claim->deadline_ns = shard->now_ns + for_ns;
-    return pawl__timer_stage_arm(step, step->machine->lease_timer, for_ns);
+    return ns < LANE_SPAN_MAX_NS ? ns : LANE_SPAN_MAX_NS;
 }
 
 static int stage_leased(struct shard *shard, struct pawl_step *step, struct pawl_claim *claim,
-                        const struct ticket *ticket)
+                        const struct ticket *ticket, enum lease_timer *timer)
 {
     struct lanes *lanes = shard->lanes;
 
@@ -100,32 +96,50 @@ static int stage_leased(struct shard *shard, struct pawl_step *step, struct pawl
     claim->agent = lanes->to->incarnation;
     claim->leases++;
     step->answer = claim->token;
-    return arm_lease(shard, step, claim, lanes->parts[ticket->lane].lane->lease_ns);
+    lanes->staged.lease_ns = span(lanes->parts[ticket->lane].lane->lease_ns);
+    claim->deadline_ns = shard->now_ns + lanes->staged.lease_ns;
+    *timer = LEASE_TIMER_ARM;
+    return 0;
 }
 
-int pawl__claim_stage(struct shard *shard, struct pawl_step *step)
+/* Whether the event is a task's being handed out. */
+static bool is_handed(const struct shard *shard, const struct pawl_step *step)
+{
+    return shard->lanes->to != NULL && step->event->code == step->machine->lease_event;
+}
+
+int pawl__claim_prepare(struct shard *shard, struct pawl_step *step, enum lease_timer *timer)
 {
     struct lanes *lanes = shard->lanes;
     const struct ticket *ticket = ticket_of(lanes, step->slot);
-    const bool handed = lanes->to != NULL && step->event->code == step->machine->lease_event;
     enum lane_role role = ROLE_NONE;
-    int error = 0;
 
-    if ((step->staged & STAGED_DEFER) != 0)
-        return handed ? -EPROTO : 0; /* an offer does not wait */
-    if (handed) { /* what the agent hears: a token, or 0 that there is no lease */
+    if (is_handed(shard, step)) { /* what the agent hears: a token, or 0 that there is no lease */
         step->answer = 0;
         step->staged |= STAGED_ANSWER;
     }
     if ((step->staged & STAGED_FINISH) == 0)
         role = (enum lane_role)step->machine->states[step->state].role;
     lanes->staged.role = role;
-    if (is_leased(ticket) && role != ROLE_LEASED)
-        error = pawl__timer_stage_cancel(step, step->machine->lease_timer);
-    if (error == 0 && role == ROLE_READY)
-        error = stage_ready(shard, claim_of(step), ticket);
-    else if (error == 0 && role == ROLE_LEASED)
-        error = stage_leased(shard, step, claim_of(step), ticket);
+    *timer = is_leased(ticket) && role != ROLE_LEASED ? LEASE_TIMER_CANCEL : LEASE_TIMER_KEEP;
+    if (role == ROLE_READY)
+        return stage_ready(shard, claim_of(step), ticket);
+    return role == ROLE_LEASED ? stage_leased(shard, step, claim_of(step), ticket, timer) : 0;
+}
+
+int pawl__claim_stage(struct shard *shard, struct pawl_step *step)
+{
+    const unsigned lease_timer = step->machine->lease_timer;
+    enum lease_timer timer = LEASE_TIMER_KEEP;
+    int error;
+
+    if ((step->staged & STAGED_DEFER) != 0)
+        return is_handed(shard, step) ? -EPROTO : 0; /* an offer does not wait */
+    error = pawl__claim_prepare(shard, step, &timer);
+    if (error == 0 && timer == LEASE_TIMER_CANCEL)
+        error = pawl__timer_stage_cancel(step, lease_timer);
+    else if (error == 0 && timer == LEASE_TIMER_ARM)
+        error = pawl__timer_stage_arm(step, lease_timer, shard->lanes->staged.lease_ns);
     return error;
 }
 
@@ -167,7 +181,7 @@ static void count_end(struct shard *shard, const struct pawl_step *step,
 
 static void init_ticket(struct lanes *lanes, struct slot *slot, uint32_t slot_index)
 {
-    struct ticket *ticket = slab_at(&lanes->tickets, lanes->spare);
+    struct ticket *ticket = lanes_ticket(lanes, lanes->spare);
 
     CHECK(lanes->spare != 0);
     memset(ticket, 0, sizeof(*ticket));
@@ -221,7 +235,7 @@ void pawl__claim_commit(struct shard *shard, struct pawl_step *step)
         ticket->holder = lanes->to_source - 1u;
         ticket_set_round(ticket, lanes->to_round);
         lanes->parts[ticket->lane].count[LANE_LEASES]++;
-        lanes->parts[ticket->lane].used++;
+        lanes->leased++;
     }
     if (staged->role != ROLE_NONE)
         pawl__lanes_place(shard, step->slot->extension);
@@ -283,9 +297,11 @@ int pawl_step_extend(struct pawl_step *step, uint64_t for_ns)
         return step->error;
     if (step_has_claim(step)) {
         ticket = ticket_of(lanes, step->slot);
-        if (is_leased(ticket))
-            error = arm_lease(step->shard, step, claim_of(step),
-                              for_ns != 0 ? for_ns : lanes->parts[ticket->lane].lane->lease_ns);
+        if (is_leased(ticket)) {
+            for_ns = span(for_ns != 0 ? for_ns : lanes->parts[ticket->lane].lane->lease_ns);
+            claim_of(step)->deadline_ns = step->shard->now_ns + for_ns;
+            error = pawl__timer_stage_arm(step, step->machine->lease_timer, for_ns);
+        }
     }
     return error == 0 ? 0 : pawl__step_fail(step, error);
 }

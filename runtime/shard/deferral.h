@@ -25,6 +25,13 @@ uint32_t pawl__deferral_count(const struct shard *shard, const struct slot *slot
  */
 void pawl__deferral_recall(struct shard *shard, uint32_t slot_index, bool unwritten);
 
+/* After a step: a task whose state was left steps them. */
+static inline void deferral_follow(struct shard *shard, uint32_t slot_index, enum verdict verdict)
+{
+    if (verdict == VERDICT_CHANGED && slot_deferred(table_slot(&shard->table, slot_index)) != 0)
+        pawl__deferral_recall(shard, slot_index, false);
+}
+
 /* Reports all of them to their senders and leaves none. */
 void pawl__deferral_end(struct shard *shard, struct slot *slot, struct pawl_task task, int error);
 

@@ -1,16 +1,10 @@
 /*
- * lanes.c - the phase of the turn that hands ready tasks out.
+ * lanes.c - the phase of the turn that serves agents: who may have ready tasks now, and whose leases end
+ * because he is gone.
  *
  * Layer: shard. Owner: the shard.
  *
- * Handing out is delivering the machine's lease event, in batches like any other event; the step that
- * it leads to writes the claim, and its completion is the lease. A task may refuse (a guard, a limit):
- * then it is put aside for a while (tickets.c).
- *
- * Fairness. Agents: who was served longest ago is first, each is served up to a batch. Lanes of one
- * agent: stride scheduling (Waldspurger, 1995); each lane has a pass that grows by STRIDE / weight with
- * every lease, the smallest is next. In a steady state passes are never more than a STRIDE apart, so one
- * that lags further had nothing, or nobody to have it: it catches up to there, and what it missed is gone.
+ * Fairness: who was served longest ago is first, each is served up to a batch (hand_out.c).
  */
 #include "shard/lanes.h"
 
@@ -23,8 +17,6 @@
 #include "shard/registry.h"
 #include "shard/runtime.h"
 
-#define STRIDE (UINT64_C(1) << 20)
-
 /* How often the oldest ticket is looked for: it touches one of each rank. */
 #define OLDEST_NS UINT64_C(10000000)
 
@@ -33,240 +25,6 @@ void pawl__lanes_wake(struct pawl_runtime *runtime)
     add_acq_rel(&runtime->lanes_told, 1); /* (T1) pairs with (T2) */
     for (uint32_t i = 0; i < runtime->shard_count; i++)
         park_wake(&runtime->shards[i]->park);
-}
-
-/* ---- Handing out ---- */
-
-/* Which tasks are offered in one batch, and what each of them was granted under. */
-struct offer {
-    uint32_t tickets[BATCH_MAX];
-    uint32_t rounds[BATCH_MAX];
-    uint8_t lanes[BATCH_MAX];
-    uint32_t count;
-};
-
-/* Whether the first ticket of one order comes before that of another. Neither is empty. */
-static bool is_before(const struct lanes *lanes, const struct order *a, const struct order *b)
-{
-    if (order_rank(a) != order_rank(b))
-        return order_rank(a) < order_rank(b);
-    return lanes_ticket(lanes, pawl__order_first(a))->since <
-           lanes_ticket(lanes, pawl__order_first(b))->since;
-}
-
-/* The most urgent tickets that this agent may have: those of anybody, and those that are his alone. */
-static uint32_t take_urgent(const struct lanes *lanes, struct lane_part *part, uint64_t agent,
-                            uint32_t *tickets, uint32_t max)
-{
-    struct assigned *mine = part->assigned_count > 0 ? pawl__lanes_assigned(part, agent) : NULL;
-    uint32_t count = 0;
-
-    if (likely(mine == NULL))
-        return pawl__order_take(&part->order, tickets, max);
-    while (count < max && order_count(&mine->order) > 0 && order_count(&part->order) > 0) {
-        const bool his = is_before(lanes, &mine->order, &part->order);
-
-        count += pawl__order_take(his ? &mine->order : &part->order, tickets + count, 1);
-    }
-    count += pawl__order_take(&mine->order, tickets + count, max - count);
-    return count + pawl__order_take(&part->order, tickets + count, max - count);
-}
-
-static uint64_t available(const struct lane_part *part, uint64_t agent)
-{
-    const struct assigned *mine =
-        part->assigned_count > 0 ? pawl__lanes_assigned(part, agent) : NULL;
-
-    return order_count(&part->order) + (mine != NULL ? order_count(&mine->order) : 0);
-}
-
-/* The lane of the mask whose turn it is. */
-static uint32_t next_lane(struct lanes *lanes, uint64_t mask)
-{
-    uint32_t best = (uint32_t)__builtin_ctzll(mask);
-    uint64_t top = lanes->parts[best].pass;
-
-    for (uint64_t left = mask & (mask - 1); left != 0; left &= left - 1) {
-        const uint32_t i = (uint32_t)__builtin_ctzll(left);
-
-        if (lanes->parts[i].pass < lanes->parts[best].pass)
-            best = i;
-        if (lanes->parts[i].pass > top)
-            top = lanes->parts[i].pass;
-    }
-    if (top - lanes->parts[best].pass > STRIDE)
-        lanes->parts[best].pass = top - STRIDE;
-    return best;
-}
-
-/* Takes up to `wanted` tickets out of one lane; fewer: this lane has no more for now. */
-static uint32_t take_lane(struct shard *shard, uint32_t number, const struct agent *agent,
-                          struct offer *offer, uint32_t wanted)
-{
-    struct lanes *lanes = shard->lanes;
-    struct lane_part *part = &lanes->parts[number];
-    const struct lane_grant grant = lane_admit(part->lane, shard->now_ns, wanted);
-    uint32_t count;
-
-    if (unlikely(grant.count < wanted))
-        part->retry_ns = grant.retry_ns;
-    if (unlikely(grant.wake))
-        pawl__lanes_wake(shard->runtime);
-    if (grant.count == 0)
-        return 0;
-    count = take_urgent(lanes, part, agent->number, offer->tickets + offer->count, grant.count);
-    if (count < grant.count && lane_return(part->lane, grant.round, grant.count - count))
-        pawl__lanes_wake(shard->runtime);
-    for (uint32_t i = 0; i < count; i++) {
-        offer->rounds[offer->count + i] = grant.round;
-        offer->lanes[offer->count + i] = (uint8_t)number;
-    }
-    offer->count += count;
-    part->ready -= count;
-    if (part->ready == 0)
-        lanes->ready &= ~(UINT64_C(1) << number);
-    part->pass += count * (STRIDE / part->lane->weight);
-    return count;
-}
-
-static void collect(struct shard *shard, const struct agent *agent, uint64_t mask,
-                    struct offer *offer, uint32_t wanted)
-{
-    struct lanes *lanes = shard->lanes;
-
-    while (mask != 0 && offer->count < wanted) {
-        const uint32_t number = next_lane(lanes, mask);
-        const bool alone = (mask & (mask - 1)) == 0;
-        const uint64_t there = available(&lanes->parts[number], agent->number);
-        uint32_t ask = alone ? wanted - offer->count : 1;
-
-        if (ask > there)
-            ask = (uint32_t)there;
-        if (ask == 0 || take_lane(shard, number, agent, offer, ask) < ask ||
-            (alone && ask == there))
-            mask &= ~(UINT64_C(1) << number);
-    }
-}
-
-/* Tickets whose task is not leased after its step: it refused. */
-static void settle(struct shard *shard, const struct pawl_event *events, const struct offer *offer)
-{
-    struct lanes *lanes = shard->lanes;
-
-    for (uint32_t i = 0; i < offer->count; i++) {
-        const struct slot *slot = table_slot(&shard->table, id_slot(events[i].task));
-        struct ticket *ticket;
-
-        /* relaxed: our own. The task may have ended, and its slot, or its ticket, be another's. */
-        if (load_relaxed(&slot->generation) != id_generation(events[i].task) ||
-            slot->extension != offer->tickets[i])
-            continue;
-        ticket = lanes_ticket(lanes, offer->tickets[i]);
-        if (ticket->place != TICKET_HANDED)
-            continue;
-        lanes->parts[ticket->lane].count[LANE_RETURNED]++;
-        pawl__lanes_put_aside(shard, offer->tickets[i]);
-    }
-}
-
-/* Whatever has not become a lease is given back to its lane's limits. */
-static void give_back(struct shard *shard, const struct offer *offer, uint32_t first, uint32_t end)
-{
-    bool told = false;
-
-    for (uint32_t i = first; i < end; i++) {
-        struct lane_part *part = &shard->lanes->parts[offer->lanes[i]];
-
-        if (part->used < part->offered)
-            told |= lane_return(part->lane, offer->rounds[i], part->offered - part->used);
-        part->offered = part->used = 0;
-    }
-    if (told)
-        pawl__lanes_wake(shard->runtime);
-}
-
-/* Run after run of offers under one round: probes and other leases are told apart by it. */
-static void deliver(struct shard *shard, const struct pawl_event *events, const struct offer *offer)
-{
-    struct lanes *lanes = shard->lanes;
-
-    shard->in_order = true; /* leases leave in the order of their tickets */
-    for (uint32_t first = 0; first < offer->count;) {
-        uint32_t end = first + 1;
-
-        while (end < offer->count && offer->rounds[end] == offer->rounds[first])
-            end++;
-        for (uint32_t i = first; i < end; i++)
-            lanes->parts[offer->lanes[i]].offered++;
-        lanes->to_round = offer->rounds[first];
-        pawl__batch(shard, events + first, end - first, lanes->to_source);
-        give_back(shard, offer, first, end);
-        first = end;
-    }
-    shard->in_order = false;
-}
-
-/* Other shards have spent the credits meanwhile: what is too much goes back to where it was. */
-static void take_back(struct shard *shard, struct offer *offer, uint32_t count)
-{
-    struct lanes *lanes = shard->lanes;
-    bool told = false;
-
-    while (offer->count > count) {
-        const uint32_t i = --offer->count;
-        struct lane_part *part = &lanes->parts[offer->lanes[i]];
-
-        part->pass -= STRIDE / part->lane->weight;
-        told |= lane_return(part->lane, offer->rounds[i], 1);
-        if (order_reserve(&lanes->pool) == 0)
-            pawl__lanes_place(shard, offer->tickets[i]);
-        else
-            pawl__lanes_put_aside(shard, offer->tickets[i]);
-    }
-    if (told)
-        pawl__lanes_wake(shard->runtime);
-}
-
-/*
- * Credits are taken last, as many as there are tasks for: another shard that looks for some and finds
- * none may then sleep, because they are spent and not only borrowed.
- */
-static uint32_t serve(struct shard *shard, struct pawl_port *port, struct agent *agent,
-                      uint64_t mask)
-{
-    struct lanes *lanes = shard->lanes;
-    struct pawl_event events[BATCH_MAX];
-    struct offer offer;
-    const uint32_t there = load_acquire(&agent->credits); /* (G2) */
-
-    offer.count = 0;
-    if (there > 0)
-        collect(shard, agent, mask, &offer, there < BATCH_MAX ? there : BATCH_MAX);
-    if (offer.count > 0)
-        take_back(shard, &offer, agent_take(agent, offer.count));
-    if (offer.count == 0)
-        return 0;
-    for (uint32_t i = 0; i < offer.count; i++)
-        __builtin_prefetch(table_slot(&shard->table, lanes_ticket(lanes, offer.tickets[i])->slot),
-                           1);
-    for (uint32_t i = 0; i < offer.count; i++) {
-        const uint32_t index = lanes_ticket(lanes, offer.tickets[i])->slot;
-        const struct slot *slot = table_slot(&shard->table, index);
-        /* relaxed: our own */
-        const uint8_t machine = head_machine(load_relaxed(&slot->head));
-
-        events[i] = (struct pawl_event){.task = shard_task(shard, slot, index),
-                                        .code = shard->machines[machine].machine->lease_event,
-                                        .flags = PAWL_EVENT_COMPLETE,
-                                        .tag = PAWL__LEASE_TAG};
-    }
-    lanes->to = agent;
-    lanes->to_source = (uint16_t)(port->index + 1);
-    deliver(shard, events, &offer);
-    lanes->to = NULL;
-    settle(shard, events, &offer);
-    lanes->changed = true;
-    return offer.count;
 }
 
 /* ---- Agents that are gone ---- */
@@ -407,7 +165,7 @@ static uint32_t serve_port(struct shard *shard, uint32_t index, uint32_t *handle
     if (mask == 0 || *handled >= QUOTA || shard->inflight >= shard->inflight_soft ||
         !may_hand_out(shard))
         return 0;
-    got = serve(shard, port, agent, mask);
+    got = pawl__hand_out(shard, port, agent, mask);
     *handled += got;
     return got;
 }
@@ -466,7 +224,7 @@ bool pawl__lanes_have_work(struct shard *shard)
         if ((agent->lanes & mask) != 0 && load_acquire(&agent->credits) > 0 && /* (G2) */
             !agent_is_silent(agent, shard->now_ns))
             for (uint64_t left = agent->lanes & mask; left != 0; left &= left - 1)
-                if (available(&shard->lanes->parts[__builtin_ctzll(left)], agent->number) > 0)
+                if (lanes_available(&shard->lanes->parts[__builtin_ctzll(left)], agent->number) > 0)
                     return true;
     }
     return false;

@@ -53,8 +53,6 @@ struct lane_part {
     uint32_t aside; /* of ready tasks that refused, and are in none until they are offered again */
     uint64_t pass;  /* among the lanes of an agent the smallest is next */
     uint64_t retry_ns; /* it may hand out nothing until then; UINT64_MAX: until told */
-    uint32_t offered;  /* of the batch under way */
-    uint32_t used;     /* of these: became leases */
     uint64_t kept;     /* lane.changed as it is stored (shard/lane_keeper.h) */
     uint64_t count[LANE_COUNTS];
     _Atomic uint64_t published[LANE_COUNTS];
@@ -67,6 +65,7 @@ struct claim_staged {
     uint64_t rank;
     uint64_t since;
     uint64_t assignee;
+    uint64_t lease_ns; /* of a new lease */
 };
 
 struct lanes {
@@ -97,6 +96,7 @@ struct lanes {
     const struct agent *to; /* being handed to; NULL: the lease event comes from nobody */
     uint16_t to_source;
     uint32_t to_round;   /* of the grant: lane_admit */
+    uint32_t leased;     /* of the grant: have become leases */
     enum pawl_lost lost; /* why lease timers' events are being delivered early */
     struct claim_staged staged;
 };
@@ -147,6 +147,13 @@ uint32_t pawl__lanes_take(struct shard *shard);
 bool pawl__lanes_have_work(struct shard *shard);
 uint64_t pawl__lanes_timeout_ns(struct shard *shard);
 
+/*
+ * A batch of ready tasks from the lanes of the mask, to an agent that may have them: returns how many
+ * were offered to it (hand_out.c).
+ */
+uint32_t pawl__hand_out(struct shard *shard, const struct pawl_port *port, struct agent *agent,
+                        uint64_t mask);
+
 /* Once a turn. */
 void pawl__lanes_publish(struct shard *shard);
 
@@ -154,7 +161,7 @@ void pawl__lanes_publish(struct shard *shard);
 
 static inline struct ticket *lanes_ticket(const struct lanes *lanes, uint32_t index)
 {
-    return slab_at(&lanes->tickets, index);
+    return slab_at_sized(&lanes->tickets, index, sizeof(struct ticket));
 }
 
 /* A ticket into its lane's order or into its holder's list, and out of where it is. */
@@ -173,6 +180,15 @@ void pawl__lanes_adopt(struct shard *shard, uint32_t port, uint64_t incarnation)
 
 /* The tickets for one agent alone; NULL: none. */
 struct assigned *pawl__lanes_assigned(const struct lane_part *part, uint64_t assignee);
+
+/* How many ready tickets of a lane this agent may have. */
+static inline uint64_t lanes_available(const struct lane_part *part, uint64_t agent)
+{
+    const struct assigned *mine =
+        part->assigned_count > 0 ? pawl__lanes_assigned(part, agent) : NULL;
+
+    return order_count(&part->order) + (mine != NULL ? order_count(&mine->order) : 0);
+}
 
 /* The order that a ticket for this lane and assignee belongs to; made if need be; NULL: no memory. */
 struct order *pawl__lanes_order(struct lanes *lanes, uint32_t lane, uint64_t assignee);

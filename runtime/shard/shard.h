@@ -168,7 +168,6 @@ struct shard {
     uint32_t ports_flush_count;
     uint16_t *group_head; /* S: by transition over all machines; GROUP_END between batches */
     uint16_t batch_mark;
-    bool in_order;        /* S: the events of a batch are handled one after the other */
     bool recalling;       /* S: deferred events are being handled */
     uint32_t recall_kept; /* S: raised events that this recall has kept */
     uint32_t made;        /* S: SHARD_MADE_*, for unmaking */

@@ -9,7 +9,7 @@
 
 static struct timer_node *node_at(const struct shard *shard, uint32_t node)
 {
-    return slab_at(&shard->timer_nodes, node);
+    return slab_at_sized(&shard->timer_nodes, node, sizeof(struct timer_node));
 }
 
 static uint32_t find(const struct shard *shard, const struct slot *slot, unsigned timer)
@@ -122,7 +122,23 @@ int pawl__timer_stage_cancel(struct pawl_step *step, unsigned timer)
     return 0;
 }
 
-static void commit_cancel(struct shard *shard, struct slot *slot, unsigned timer)
+int pawl__timer_arm(struct shard *shard, struct slot *slot, uint32_t slot_index, unsigned timer,
+                    uint64_t delay_ns)
+{
+    uint32_t node = find(shard, slot, timer);
+
+    if (node == 0) {
+        node = node_alloc(shard, slot_index, timer);
+        if (node == 0)
+            return -ENOMEM;
+        node_at(shard, node)->sibling = slot->timers;
+        slot->timers = node;
+    }
+    wheel_arm(&shard->wheel, node, expiry_tick(shard, delay_ns));
+    return 0;
+}
+
+void pawl__timer_cancel(struct shard *shard, struct slot *slot, unsigned timer)
 {
     const uint32_t node = find(shard, slot, timer);
 
@@ -142,7 +158,7 @@ void pawl__timers_commit(struct pawl_step *step)
         const struct staged_timer *staged = &step->timers[i];
 
         if (staged->node == 0) {
-            commit_cancel(shard, slot, staged->timer);
+            pawl__timer_cancel(shard, slot, staged->timer);
             continue;
         }
         if (staged->fresh) {

@@ -22,6 +22,14 @@ int pawl__timer_stage_cancel(struct pawl_step *step, unsigned timer);
 void pawl__timers_commit(struct pawl_step *step);
 void pawl__timers_abort(struct pawl_step *step);
 
+/*
+ * The same at once, for a step that can no longer fail. arm: 0, or -ENOMEM and nothing has happened;
+ * cancel: one that is not armed is no error.
+ */
+int pawl__timer_arm(struct shard *shard, struct slot *slot, uint32_t slot_index, unsigned timer,
+                    uint64_t delay_ns);
+void pawl__timer_cancel(struct shard *shard, struct slot *slot, unsigned timer);
+
 /* Frees all timers of a task that ends. */
 void pawl__timers_end(struct shard *shard, struct slot *slot);
 

@@ -1,0 +1,68 @@
+/*
+ * lanes_fixture.h - for tests of what agents are handed: three lanes, and what an agent got.
+ */
+#ifndef PAWL_TESTS_SUPPORT_LANES_FIXTURE_H
+#define PAWL_TESTS_SUPPORT_LANES_FIXTURE_H
+
+#include "shard/lanes.h"
+#include "support/lane_fixture.h"
+
+#define SECOND FIXTURE_SECOND
+#define MS     FIXTURE_MS
+#define WORK   1u
+#define OTHER  2u
+#define THIRD  4u
+
+static struct fixture f;
+static struct lane_agent agent;
+static const struct pawl_lane_def three[] = {
+    {.name = "work"}, {.name = "other"}, {.name = "third"}};
+
+static inline void open_shards(const struct pawl_lane_def *lanes, unsigned count, unsigned shards)
+{
+    fixture_open(
+        &f, &(struct fixture_options){
+                .machines = {&job_machine}, .shards = shards, .lanes = lanes, .lane_count = count});
+}
+
+static inline void open_three(void)
+{
+    open_shards(three, 3, 1);
+    lane_agent_open(&agent, f.runtime, 7, WORK);
+}
+
+static inline void close_agent(void)
+{
+    lane_agent_close(&agent, &f);
+    fixture_close(&f);
+}
+
+static inline uint64_t change(uint32_t priority, const char *lane)
+{
+    return (uint64_t)priority << 32 | (lane != NULL ? pawl_lane_number(lane) : 0);
+}
+
+/* The next lease is of this task. */
+static inline void expect(struct lane_agent *a, struct pawl_task task)
+{
+    const struct pawl_completion got = lane_agent_lease(a, &f);
+
+    cr_assert_eq(got.status, 0);
+    cr_assert_eq(got.task.id, task.id);
+}
+
+static inline bool gets_nothing(struct lane_agent *a)
+{
+    struct pawl_completion got;
+
+    fixture_run(&f);
+    return lane_agent_reap(a, &got, 1) == 0;
+}
+
+static inline void fill(const char *lane, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        job_create(&f, 0, lane, 1);
+}
+
+#endif /* PAWL_TESTS_SUPPORT_LANES_FIXTURE_H */
