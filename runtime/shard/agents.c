@@ -41,14 +41,11 @@ static bool is_leased_state(const struct pawl_agent *agent, unsigned number, uns
 static bool is_ours(const struct pawl_agent *agent, struct pawl_task task, uint64_t token,
                     struct pawl_claim *claim, unsigned *machine)
 {
-    struct pawl_view view;
+    unsigned state;
 
-    view.context = claim;
-    view.context_capacity = sizeof(*claim);
-    if (pawl_task_peek(agent->runtime, task, &view) != 0 ||
-        !is_leased_state(agent, view.machine, view.state))
+    if (pawl__claim_peek(agent->runtime, task, claim, machine, &state) != 0 ||
+        !is_leased_state(agent, *machine, state))
         return false;
-    *machine = view.machine;
     return claim->token == token && claim->agent == agent->shared.incarnation;
 }
 

@@ -103,6 +103,14 @@ static int try_read(const struct pawl_runtime *runtime, const struct shard *shar
     return load_relaxed(&slot->head) == head ? 0 : -EAGAIN; /* h2 */
 }
 
+static void relax(unsigned tries)
+{
+    if (tries % TRIES_BEFORE_YIELD == 0)
+        sched_yield();
+    else
+        cpu_relax();
+}
+
 static int read_slot(const struct pawl_runtime *runtime, const struct shard *shard, uint32_t index,
                      uint32_t generation, struct pawl_view *view)
 {
@@ -115,10 +123,7 @@ static int read_slot(const struct pawl_runtime *runtime, const struct shard *sha
         error = try_read(runtime, shard, slot, index, generation, view);
         if (error != -EAGAIN)
             return error;
-        if (tries % TRIES_BEFORE_YIELD == 0)
-            sched_yield();
-        else
-            cpu_relax();
+        relax(tries);
     }
 }
 
@@ -131,6 +136,53 @@ int pawl_task_peek(const struct pawl_runtime *runtime, struct pawl_task task,
         return -ESTALE;
     return read_slot(runtime, runtime->shards[id_shard(task)], id_slot(task), id_generation(task),
                      view);
+}
+
+/* One attempt, as try_read, at no more than the claim. */
+static int try_claim(const struct shard *shard, const struct slot *slot, uint32_t generation,
+                     struct pawl_claim *claim, unsigned *machine, unsigned *state)
+{
+    const uint64_t head = load_acquire(&slot->head); /* h1: pairs with (E) */
+    const struct shard_machine *of = &shard->machines[head_machine(head)];
+    const _Atomic uint64_t *words;
+
+    if ((head_version(head) & 1) != 0)
+        return -EAGAIN;
+    if ((head_flags(head) & SLOT_ALIVE) == 0 || of->staged == 0 ||
+        load_acquire(&slot->generation) != generation) /* (R) */
+        return -ESTALE;
+    words = context_words(shard, slot, of->context_size);
+    if (words == NULL)
+        return -EAGAIN;
+    words_read((uint64_t *)(void *)claim, words, sizeof(*claim) / 8);
+    *machine = head_machine(head);
+    *state = head_state(head);
+    if (load_acquire(&slot->generation) != generation) /* (R) */
+        return -EAGAIN;
+    return load_relaxed(&slot->head) == head ? 0 : -EAGAIN; /* h2 */
+}
+
+int pawl__claim_peek(const struct pawl_runtime *runtime, struct pawl_task task,
+                     struct pawl_claim *claim, unsigned *machine, unsigned *state)
+{
+    const struct shard *shard;
+    const struct slot *slot;
+    int error;
+
+    if (unlikely(runtime->aliases.count > 0))
+        task = aliases_resolve(&runtime->aliases, task);
+    if (id_shard(task) >= runtime->shard_count || id_slot(task) == 0)
+        return -ESTALE;
+    shard = runtime->shards[id_shard(task)];
+    slot = slab_peek(&shard->table.slots, id_slot(task));
+    if (slot == NULL)
+        return -ESTALE;
+    for (unsigned tries = 1;; tries++) {
+        error = try_claim(shard, slot, id_generation(task), claim, machine, state);
+        if (likely(error != -EAGAIN))
+            return error;
+        relax(tries);
+    }
 }
 
 /* A key is bound from the reservation on; a task can be found once it is alive. */

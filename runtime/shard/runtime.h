@@ -82,4 +82,11 @@ struct pawl_runtime {
     _Atomic uint64_t *stall_counts; /* M: one a shard */
 };
 
+/*
+ * Of a task of a machine with lane states: its claim, its machine's number and its state, all of one
+ * moment. 0, or -ESTALE: there is no such task (any more). Thread: any (shard/read.c).
+ */
+int pawl__claim_peek(const struct pawl_runtime *runtime, struct pawl_task task,
+                     struct pawl_claim *claim, unsigned *machine, unsigned *state);
+
 #endif /* PAWL_SHARD_RUNTIME_H */
