@@ -92,12 +92,6 @@ static inline void note(struct side *side, uint64_t stamp)
 
 /* ---- Pawl ---- */
 
-static void check(int error, const char *what)
-{
-    if (error < 0)
-        bench_fail("delay: %s: %s", what, pawl_strerror(error));
-}
-
 struct counts {
     uint64_t count;
     uint64_t sum;
@@ -140,7 +134,7 @@ static void make_tasks(struct side *side)
             asked++;
         count = pawl_port_reap(side->port, done, CREATIONS);
         for (int i = 0; i < count; i++, made++) {
-            check(done[i].status, "a task");
+            bench_need(done[i].status, "a task");
             if (made == 0)
                 side->first = done[i].task.id;
             else if (done[i].task.id != side->first + made)
@@ -155,7 +149,7 @@ static void pawl_side_open(struct side *side)
     const struct pawl_machine *machines[1];
     struct pawl_options options = PAWL_OPTIONS_INIT;
 
-    check(pawl_machine_compile(&definition, NULL, NULL, &side->machine), "compiling");
+    bench_need(pawl_machine_compile(&definition, NULL, NULL, &side->machine), "compiling");
     machines[0] = side->machine;
     options.machines = machines;
     options.machine_count = 1;
@@ -164,31 +158,31 @@ static void pawl_side_open(struct side *side)
     options.user = side;
     /* The plan heeds the opening thread's cpus. */
     bench_pin(bench_cpu(1));
-    check(pawl_open(&options, &side->runtime), "opening");
-    check(pawl_start(side->runtime), "starting");
+    bench_need(pawl_open(&options, &side->runtime), "opening");
+    bench_need(pawl_start(side->runtime), "starting");
     bench_pin(bench_cpu(0));
-    check(pawl_port_open(side->runtime, &size, &side->port), "a port");
+    bench_need(pawl_port_open(side->runtime, &size, &side->port), "a port");
     make_tasks(side);
-    check(pawl_pause(side->runtime), "pausing");
+    bench_need(pawl_pause(side->runtime), "pausing");
 }
 
 static void pawl_side_close(struct side *side)
 {
-    check(pawl_resume(side->runtime), "resuming");
-    check(pawl_port_close(side->port, UINT64_MAX), "closing the port");
-    check(pawl_close(side->runtime), "closing");
+    bench_need(pawl_resume(side->runtime), "resuming");
+    bench_need(pawl_port_close(side->port, UINT64_MAX), "closing the port");
+    bench_need(pawl_close(side->runtime), "closing");
     pawl_machine_destroy(side->machine);
 }
 
 static void pawl_begin(struct side *side)
 {
-    check(pawl_resume(side->runtime), "resuming");
+    bench_need(pawl_resume(side->runtime), "resuming");
 }
 
 /* Afterwards what the shard's thread wrote is this one's. */
 static void pawl_end(struct side *side)
 {
-    check(pawl_pause(side->runtime), "pausing");
+    bench_need(pawl_pause(side->runtime), "pausing");
 }
 
 static unsigned pawl_post(struct side *side, uint64_t at, const uint64_t *stamps, unsigned count)
@@ -202,7 +196,7 @@ static unsigned pawl_post(struct side *side, uint64_t at, const uint64_t *stamps
     took = pawl_port_post(side->port, batch, count);
     if (took == -EAGAIN)
         return 0;
-    check(took, "posting");
+    bench_need(took, "posting");
     return (unsigned)took;
 }
 

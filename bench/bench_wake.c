@@ -70,12 +70,6 @@ struct way {
     enum hand_sleep sleep;
 };
 
-static void check(int error, const char *what)
-{
-    if (error < 0)
-        bench_fail("wake: %s: %s", what, pawl_strerror(error));
-}
-
 /* ---- Pawl ---- */
 
 struct counts {
@@ -113,7 +107,7 @@ static void pawl_side_open(struct side *side)
     const struct pawl_machine *machines[1];
     struct pawl_options options = PAWL_OPTIONS_INIT;
 
-    check(pawl_machine_compile(&definition, NULL, NULL, &side->machine), "compiling");
+    bench_need(pawl_machine_compile(&definition, NULL, NULL, &side->machine), "compiling");
     machines[0] = side->machine;
     options.machines = machines;
     options.machine_count = 1;
@@ -122,32 +116,32 @@ static void pawl_side_open(struct side *side)
     options.user = side;
     /* The plan heeds the opening thread's cpus. */
     bench_pin(bench_cpu(1));
-    check(pawl_open(&options, &side->runtime), "opening");
-    check(pawl_start(side->runtime), "starting");
+    bench_need(pawl_open(&options, &side->runtime), "opening");
+    bench_need(pawl_start(side->runtime), "starting");
     bench_pin(bench_cpu(0));
     if (!side->way->portless)
-        check(pawl_port_open(side->runtime, NULL, &side->port), "a port");
-    check(pawl_task_create(side->runtime, &spec, &side->task), "a task");
-    check(pawl_pause(side->runtime), "pausing");
+        bench_need(pawl_port_open(side->runtime, NULL, &side->port), "a port");
+    bench_need(pawl_task_create(side->runtime, &spec, &side->task), "a task");
+    bench_need(pawl_pause(side->runtime), "pausing");
 }
 
 static void pawl_side_close(struct side *side)
 {
-    check(pawl_resume(side->runtime), "resuming");
+    bench_need(pawl_resume(side->runtime), "resuming");
     if (side->port != NULL)
-        check(pawl_port_close(side->port, UINT64_MAX), "closing the port");
-    check(pawl_close(side->runtime), "closing");
+        bench_need(pawl_port_close(side->port, UINT64_MAX), "closing the port");
+    bench_need(pawl_close(side->runtime), "closing");
     pawl_machine_destroy(side->machine);
 }
 
 static void pawl_begin(struct side *side)
 {
-    check(pawl_resume(side->runtime), "resuming");
+    bench_need(pawl_resume(side->runtime), "resuming");
 }
 
 static void pawl_end(struct side *side)
 {
-    check(pawl_pause(side->runtime), "pausing");
+    bench_need(pawl_pause(side->runtime), "pausing");
 }
 
 static void pawl_post(struct side *side, uint32_t number)
@@ -181,7 +175,7 @@ static uint64_t pawl_steps(struct side *side)
     struct counts counts;
     struct pawl_view view = {.context = &counts, .context_capacity = sizeof(counts)};
 
-    check(pawl_task_peek(side->runtime, side->task, &view), "peeking");
+    bench_need(pawl_task_peek(side->runtime, side->task, &view), "peeking");
     return counts.count;
 }
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/perf_event.h>
+#include <pawl/error.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -85,6 +86,12 @@ void bench_fail(const char *format, ...)
     fputc('\n', stderr);
     /* Threads of the kernel may be in the middle of things: no destructors. */
     _exit(1);
+}
+
+void bench_need(int error, const char *what)
+{
+    if (error < 0)
+        bench_fail("%s: %s", what, pawl_strerror(error));
 }
 
 void bench_count(struct bench_sample *sample, const char *name, double value)

@@ -104,6 +104,9 @@ void bench_count(struct bench_sample *sample, const char *name, double value);
 /* Prints, and ends the process with status 1: a kernel whose work went wrong has no figure. */
 void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* Fails, saying what the library said, where a call gave a negative error. */
+void bench_need(int error, const char *what);
+
 /* Of the monotonic clock. */
 uint64_t bench_now_ns(void);
 
