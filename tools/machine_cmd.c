@@ -151,25 +151,7 @@ static int run(const char *command, int count, char **words)
 
 int cmd_machine(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},
-        {NULL, 0, NULL, 0},
-    };
-    int option;
+    const int code = tool_parse_plain(argc, argv, usage, NULL, -1, NULL);
 
-    optind = 0; /* the dispatcher may have used getopt before: start afresh */
-    while ((option = getopt_long(argc, argv, "hV", known, NULL)) != -1) {
-        switch (option) {
-        case 'h':
-            fputs(usage, stdout);
-            return TOOL_OK;
-        case 'V':
-            return tool_version(argv[0]);
-        default: /* getopt has said what is wrong */
-            fprintf(stderr, "Try '%s --help'.\n", argv[0]);
-            return TOOL_USAGE;
-        }
-    }
-    return run(argv[0], argc - optind, argv + optind);
+    return code >= 0 ? code : run(argv[0], argc - optind, argv + optind);
 }

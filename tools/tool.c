@@ -42,6 +42,18 @@ int tool_version(const char *command)
     return TOOL_OK;
 }
 
+int tool_option(const char *command, int option, const char *usage)
+{
+    if (option == 'V')
+        return tool_version(command);
+    if (option == 'h') {
+        fputs(usage, stdout);
+        return TOOL_OK;
+    }
+    fprintf(stderr, "Try '%s --help'.\n", command);
+    return TOOL_USAGE;
+}
+
 int tool_parse_plain(int argc, char **argv, const char *usage, bool *json, int count,
                      const char *wanted)
 {
@@ -57,22 +69,11 @@ int tool_parse_plain(int argc, char **argv, const char *usage, bool *json, int c
     optind = 0; /* another getopt may have run before: start afresh */
     while ((option = getopt_long(argc, argv, has_json ? "jhV" : "hV", known + !has_json, NULL)) !=
            -1) {
-        switch (option) {
-        case 'j':
-            if (has_json)
-                *json = true;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            return TOOL_OK;
-        case 'V':
-            return tool_version(argv[0]);
-        default: /* getopt has said what is wrong */
-            fprintf(stderr, "Try '%s --help'.\n", argv[0]);
-            return TOOL_USAGE;
-        }
+        if (!has_json || option != 'j')
+            return tool_option(argv[0], option, usage);
+        *json = true;
     }
-    return argc - optind == count ? -1 : tool_usage(argv[0], "%s", wanted);
+    return count < 0 || argc - optind == count ? -1 : tool_usage(argv[0], "%s", wanted);
 }
 
 static bool scale_of(const char *suffix, uint64_t *scale)

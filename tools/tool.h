@@ -38,10 +38,17 @@ int tool_usage(const char *command, const char *format, ...) __attribute__((form
 int tool_fail(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * tool_parse_plain - reads the command line of a command that takes exactly count arguments and
- * knows --help, which prints usage, --version and, where json is not NULL, --json, which sets
- * *json. -1: go on, the arguments are the last of argv; else the command ends with this exit code,
- * and all is said. wanted says which arguments to name.
+ * tool_option - what every command does with an option that is none of its own, as getopt_long gave
+ * it: 'h' prints usage, 'V' the version; of any other getopt has said what is wrong. Returns the exit
+ * code with which the command ends.
+ */
+int tool_option(const char *command, int option, const char *usage);
+
+/*
+ * tool_parse_plain - reads the command line of a command that takes exactly count arguments, or, with
+ * count -1, looks at them itself, and knows --help, which prints usage, --version and, where json is
+ * not NULL, --json, which sets *json. -1: go on, the arguments are argv from optind on; else the
+ * command ends with this exit code, and all is said. wanted says which arguments to name.
  */
 int tool_parse_plain(int argc, char **argv, const char *usage, bool *json, int count,
                      const char *wanted);

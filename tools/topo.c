@@ -79,14 +79,8 @@ static int parse(int argc, char **argv, struct options *options)
         case 'j':
             options->json = true;
             break;
-        case 'h':
-            fputs(usage, stdout);
-            return TOOL_OK;
-        case 'V':
-            return tool_version(argv[0]);
-        default: /* getopt has said what is wrong */
-            fprintf(stderr, "Try '%s --help'.\n", argv[0]);
-            return TOOL_USAGE;
+        default:
+            return tool_option(argv[0], option, usage);
         }
     }
     if (optind < argc)
