@@ -4,7 +4,8 @@
  *
  * It takes no lock and writes nothing, so it can be run at any time and on a read-only copy. Of a
  * store in use it sees a moving thing: files may come and go meanwhile, and the newest frames may
- * be half there.
+ * be half there. So where something seems wrong it looks again, a few times, before it says so; and
+ * it does not compare the ways to one state, which it could only read one after the other.
  */
 #include <inttypes.h>
 #include <pawl/error.h>
@@ -36,6 +37,8 @@ static const char usage[] =
     "is corruption: opening may refuse, see 'pawl salvage'; 3 it cannot be read, is no store, or "
     "the\n"
     "command line is wrong.\n";
+
+enum { LOOKS_IN_USE = 8 }; /* at a store in use that seems wrong */
 
 enum severity { WHOLE, TORN, CORRUPT, UNREADABLE };
 
@@ -514,6 +517,8 @@ static void look_at_state(struct report *report)
         find(report, CORRUPT, "the state contradicts itself: %s", text);
     if (count_state(report) != 0)
         find(report, UNREADABLE, "there is no memory");
+    if (report->in_use)
+        return;
     hash = store_hash(image);
     while (load_older(image, report->ways + 1)) {
         report->ways++;
@@ -564,7 +569,8 @@ static void print_state(const struct report *report)
                        totals->states[m * totals->widest + s]);
         putchar('\n');
     }
-    printf("older ways to the same state that were compared: %u\n", report->ways);
+    printf("older ways to the same state that were compared: %u%s\n", report->ways,
+           report->in_use ? " (the store is in use)" : "");
 }
 
 static void print_text(const struct report *report)
@@ -663,6 +669,33 @@ static void say(void *user, const char *text)
     find(user, UNREADABLE, "%s", text);
 }
 
+/* One look at all of it; what was found by the last one is forgotten. 0, or why there is no store. */
+static int look(struct report *report, const char *directory)
+{
+    int error;
+
+    *report = (struct report){.in_use = is_in_use(directory)};
+    report->image.say = say;
+    report->image.user = report;
+    error = store_open(&report->image, &pawl_storage_posix, directory);
+    report->image.directory = directory;
+    if (error) {
+        report->severity = error == -EBADMSG ? CORRUPT : UNREADABLE;
+        return error;
+    }
+    if (look_at_files(report) != 0)
+        find(report, UNREADABLE, "there is no memory");
+    look_at_state(report);
+    return 0;
+}
+
+static void forget(struct report *report)
+{
+    free(report->files);
+    free(report->totals.states);
+    store_close(&report->image);
+}
+
 static int run(const char *command, const char *directory, bool json)
 {
     struct report *const report = calloc(1, sizeof(*report));
@@ -670,19 +703,13 @@ static int run(const char *command, const char *directory, bool json)
 
     if (!report)
         return tool_fail(command, "there is no memory"), UNREADABLE;
-    report->in_use = is_in_use(directory);
-    report->image.say = say;
-    report->image.user = report;
-    error = store_open(&report->image, &pawl_storage_posix, directory);
-    if (error == -EBADMSG)
-        report->severity = CORRUPT;
-    else if (error)
-        report->severity = UNREADABLE;
-    report->image.directory = directory;
-    if (!error && look_at_files(report) != 0)
-        find(report, UNREADABLE, "there is no memory");
-    if (!error)
-        look_at_state(report);
+    error = look(report, directory);
+    for (unsigned looks = 1; report->severity > TORN && looks < LOOKS_IN_USE &&
+                             (report->in_use || is_in_use(directory));
+         looks++) {
+        forget(report);
+        error = look(report, directory);
+    }
     if (json)
         print_json(report);
     else if (!error)
@@ -690,9 +717,7 @@ static int run(const char *command, const char *directory, bool json)
     else
         fprintf(stderr, "%s: %s", command, report->findings);
     code = report->severity;
-    free(report->files);
-    free(report->totals.states);
-    store_close(&report->image);
+    forget(report);
     free(report);
     return code;
 }

@@ -4,36 +4,14 @@
 # command says, how it exits, and that what it only reads stays as it was.
 #
 # Needs $PAWL (the command) and $PAWL_SUPPORT (store_sample).
-set -euo pipefail
-
-: "${PAWL:?is not set: the pawl command}"
-: "${PAWL_SUPPORT:?is not set: the folder of the support programs}"
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir"
-
-fail() {
-    printf 'store.sh: %s\n' "$*" >&2
-    exit 1
-}
-
-# expect CODE ARGUMENT... - what the command prints is then in out and err.
-expect() {
-    local wanted=$1 code=0
-    shift
-    "$PAWL" "$@" >out 2>err </dev/null || code=$?
-    [ "$code" -eq "$wanted" ] || fail "pawl $* exits $code, not $wanted: $(cat out err)"
-}
+# shellcheck source-path=SCRIPTDIR source=lib.bash
+. "${BASH_SOURCE[0]%/*}/lib.bash" stop
 
 # import CODE DIR - of the lines in file `lines`.
 import() {
     local code=0
     "$PAWL" import "$2" <lines >out 2>err || code=$?
     [ "$code" -eq "$1" ] || fail "import exits $code, not $1: $(cat out err)"
-}
-
-expect_in() {
-    grep -q -e "$2" "$1" || fail "'$2' is not in $1: $(cat "$1")"
 }
 
 # fresh [WISH] - the sample store, in `store`.
@@ -60,33 +38,33 @@ second=0001-0000-000000000002.journal
 
 fresh
 (cd store && cksum ./*) >before
-expect 0 verify store
+run 0 verify store
 expect_in out '^store: whole$'
 expect_in out "^$first  *whole  *continued  *3  *8  1\\.\\.3 "
 expect_in out "^$second  *whole  *open  *3  *3  5\\.\\.7 "
 expect_in out '^tasks 2 (reserved 0, with a key 1), timers 0, deferred events 1, events under way 0$'
 expect_in out '^older ways to the same state that were compared: 2$'
-expect 0 verify --json store
+run 0 verify --json store
 expect_in out '"is":"whole","exit":0'
 expect_in out '"tasks":2'
 if command -v python3 >/dev/null; then
     python3 -m json.tool <out >/dev/null || fail "verify --json prints no JSON"
 fi
-expect 0 history store key:alpha
+run 0 history store key:alpha
 [ "$(grep -c 'LSN' out)" -eq 3 ] || fail "not three steps: $(cat out)"
 expect_in out '^2023-11-14T22:13:20\.000000000Z  0\.010000000 s  coin: locked -> open  version 4  LSN 2 '
 expect_in out '^    sends event 0 for 0040000100000003, args ffffffffffffffff 0000000000000002$'
 expect_in out '^    timer locked fires in 0\.010000000 s$'
 expect_in out '^    deferred now: push for 0000000100000001'
-expect 0 history store 0x100000002
+run 0 history store 0x100000002
 expect_in out '(cancel): locked -> locked, ended'
-expect 1 history store 100000099
-expect 1 history store key:beta
+run 1 history store 100000099
+run 1 history store key:beta
 expect_in err "no task has or had the key 'beta'"
-expect 0 export store
+run 0 export store
 cp out lines
 [ "$(grep -c '"task"' lines)" -eq 2 ] || fail "not two tasks: $(cat lines)"
-expect 0 salvage store salvaged
+run 0 salvage store salvaged
 expect_in out '^salvaged: a whole copy, nothing was lost$'
 same_as_before "a command that only reads"
 
@@ -96,8 +74,8 @@ without_ids() {
     sed 's/^{"pawl_export":1,"store":"[0-9a-f]*"/{/; s/,"lsn":[0-9]*//' "$1"
 }
 import 0 imported
-expect 0 verify imported
-expect 0 export imported
+run 0 verify imported
+run 0 export imported
 [ "$(without_ids out)" = "$(without_ids lines)" ] || fail "import and export differ: $(diff out lines)"
 cat >lines <<'END'
 {"pawl_export":1,"store":"0000000000000001","key_seed":"ffffffffffffffff","epoch":3,"shards":2,"machines":[{"name":"gate","hash":"fedcba9876543210","context_size":16,"durability":"async","states":["locked","open"],"events":["coin","push"],"timers":["bell","locked"]}]}
@@ -112,9 +90,9 @@ END
 cp lines good
 rm -rf imported
 import 0 imported
-expect 0 export imported
+run 0 export imported
 [ "$(without_ids out)" = "$(without_ids good)" ] || fail "import and export differ: $(diff out good)"
-expect 0 history imported 0000000100000009
+run 0 history imported 0000000100000009
 expect_in out '^task 0000000100000007, gate$'
 
 # ---- lines that are wrong say which, and leave nothing behind ----
@@ -164,100 +142,163 @@ fresh
 offset=$((2 * 4096))
 dd if=/dev/zero of="store/$second" bs=1 seek=$((offset + 80)) count=432 conv=notrunc status=none
 (cd store && cksum ./*) >before
-expect 1 verify store
+run 1 verify store
 expect_in out '^store: torn$'
 expect_in out "^$second.*never acknowledged"
 expect_in out '^tasks 3 '
-expect 1 verify --json store
+run 1 verify --json store
 expect_in out '"is":"torn","exit":1'
-expect 0 salvage store salvaged
+run 0 salvage store salvaged
 same_as_before "a command that only reads"
 
 # ---- corrupt ----
 
 fresh
 poke $second $((offset + 90)) 'x'
-expect 2 verify store
+run 2 verify store
 expect_in out '^store: corrupt$'
 expect_in out "^$second, offset $offset: "
-expect 1 export store
+run 1 export store
 expect_in err 'pawl salvage'
 (cd store && cksum ./*) >before
-expect 1 salvage store salvaged
+run 1 salvage store salvaged
 same_as_before salvage
 expect_in out '^shard 0: LOST: LSN 7 and whatever came behind'
-expect 0 verify salvaged
+run 0 verify salvaged
 expect_in out '^tasks 3 '
-expect 0 export salvaged
+run 0 export salvaged
 expect_in out '\[0,4294967295,1025\]' # no id of what is lost is given out again
 
 # A file that was just being made, with no bytes yet: whoever made it was killed. On any stack.
 fresh
 : >store/0001-0000-000000000003.journal
 for _ in 1 2 3; do
-    expect 0 verify store
+    run 0 verify store
     expect_in out '^store: whole$'
 done
 
 # In the middle of the journal: the newest snapshot begins behind it.
 fresh
 poke $first 4200 'x'
-expect 2 verify store
-expect 0 salvage store salvaged
-expect 0 verify salvaged
+run 2 verify store
+run 0 salvage store salvaged
+run 0 verify salvaged
 expect_in out '^tasks 2 '
 
 # A snapshot: the one before it and the journal hold the same.
 fresh
 poke 0001-0000-000000000002.snapshot 4200 'x'
-expect 2 verify store
+run 2 verify store
 expect_in out 'the snapshot is of no use'
-expect 0 salvage store salvaged
+run 0 salvage store salvaged
 
 # Every checksum is right, and yet it cannot be.
 fresh contradiction
-expect 2 verify store
+run 2 verify store
 expect_in out 'the snapshots contradict each other'
 fresh orphan
-expect 2 verify store
+run 2 verify store
 expect_in out 'task 0000000100000005: it makes steps, but was never created'
-expect 1 export store
-expect 1 salvage store salvaged
+run 1 export store
+run 1 salvage store salvaged
 expect_in out 'LOST: task 0000000100000005, whose beginning cannot be read'
-expect 0 verify salvaged
+run 0 verify salvaged
 
 # A missing file, both snapshots gone.
 fresh
 rm store/*.snapshot "store/$first"
-expect 2 verify store
+run 2 verify store
 expect_in out 'first journal file is missing'
-expect 1 salvage store salvaged
+run 1 salvage store salvaged
 expect_in out '^shard 0: LOST: all of it'
-expect 0 verify salvaged
+run 0 verify salvaged
 expect_in out '^tasks 1 '
 
 # A header; files of the epoch before can still be read.
 fresh
 poke 0001-0001-000000000002.journal 40 'x'
-expect 2 verify store
-expect 1 salvage store salvaged
+run 2 verify store
+run 1 salvage store salvaged
 expect_in out '^shard 1: LOST: '
-expect 0 verify salvaged
+run 0 verify salvaged
 
 # The manifest.
 fresh
 poke manifest 4300 'x'
-expect 2 verify store
+run 2 verify store
 expect_in err 'checksum'
-expect 2 verify --json store
+run 2 verify --json store
 expect_in out '"is":"corrupt"'
-expect 1 salvage store salvaged
+run 1 salvage store salvaged
 [ ! -e salvaged ] || fail "a copy without a manifest"
+
+# ---- files that are not there ----
+
+# last_used DIR: the last journal file of shard 1 that has been begun.
+last_used() {
+    run 0 verify "$1"
+    sed -n '/ empty /d; s/^\(0001-0001-[0-9]*\.journal\) .*/\1/p' out | tail -n 1
+}
+
+# A store that a host has opened twice and closed in order.
+rm -rf whole whole.acks
+run 0 stress --durable whole --shards 2 --tasks 50 --producers 1 --no-pin --steps 200
+first_epoch=$(last_used whole)
+run 0 stress --resume whole --producers 1 --no-pin --steps 200
+second_epoch=$(last_used whole)
+
+# missing WORDS FILE...: without these files of the whole store verify finds it corrupt and says so, opening
+# refuses it, and neither changes it.
+missing() {
+    local words=$1
+    shift
+    rm -rf store store.acks
+    cp -r whole store
+    cp whole.acks store.acks
+    (cd store && rm "$@")
+    (cd store && cksum ./*) >before
+    run 2 verify store
+    expect_in out "$words"
+    expect_in out '^store: corrupt$'
+    run 2 verify --json store
+    expect_in out "$words"
+    run 1 stress --resume store --producers 1 --no-pin --steps 1
+    same_as_before "what refuses it"
+}
+(cd whole && printf '%s\n' 0001-0001-*.journal) >names
+mapfile -t journal <names
+mapfile -t later < <(sed "0,/^$first_epoch\$/d" names)
+missing 'shard 1: its journal is missing, which each shard of set 1 has begun' "${journal[@]}"
+missing 'shard 1: the next file of its journal is number .* files in between are missing' \
+    "$second_epoch"
+missing 'shard 1: its journal ends in epoch 1, but epoch 2 was closed in order' "${later[@]}"
+
+# The manifest of before, though journals of a later set are there.
+rm -rf store store.acks
+cp -r whole store
+cp whole.acks store.acks
+run 0 stress --resume store --shards 3 --producers 1 --no-pin --steps 1
+cp whole/manifest store/manifest
+(cd store && cksum ./*) >before
+run 2 verify store
+expect_in out 'there are journals of set 2, but the manifest only knows of set 1'
+run 1 stress --resume store --producers 1 --no-pin --steps 1
+same_as_before "what refuses it"
+
+# One that another process has open is left alone with this: its files come and go.
+if command -v flock >/dev/null && [ -r /proc/locks ]; then
+    rm -rf store
+    cp -r whole store
+    (cd store && rm "${journal[@]}")
+    code=0
+    flock store/lock "$PAWL" verify store >out 2>err </dev/null || code=$?
+    [ "$code" -eq 0 ] || fail "verify of a store in use exits $code: $(cat out err)"
+fi
 
 # ---- in use ----
 
 fresh
-expect 0 verify store
+run 0 verify store
 expect_in out 'not closed in order$'
 : >store/lock
 if command -v flock >/dev/null && [ -r /proc/locks ]; then
@@ -267,23 +308,41 @@ if command -v flock >/dev/null && [ -r /proc/locks ]; then
     expect_in out 'open in a process now$'
 fi
 
+# While it is written, as fast as a host can: whatever is half there is nothing wrong.
+"$PAWL" stress --durable busy --shards 2 --tasks 300 --producers 2 --no-pin --seconds 100 >/dev/null 2>&1 &
+child=$!
+until [ -s busy/manifest ]; do
+    kill -0 "$child" || fail "nothing is written"
+    sleep 0.01
+done
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    code=0
+    "$PAWL" verify busy >out 2>err </dev/null || code=$?
+    [ "$code" -le 1 ] || fail "verify of a store that is written exits $code"
+    expect_in out 'open in a process now$'
+done
+kill -KILL "$child"
+wait "$child" 2>/dev/null || true
+child=
+
 # ---- no store, wrong usage ----
 
-expect 3 verify nothing
+run 3 verify nothing
 expect_in err 'no store'
-expect 3 verify
-expect 3 verify --colour store
-expect 1 export nothing
-expect 2 export
-expect 2 import a b
-expect 2 history store
-expect 2 history store notanid
-expect 2 salvage store
+run 3 verify
+run 3 verify --colour store
+run 1 export nothing
+run 2 export
+run 2 import a b
+run 2 history store
+run 2 history store notanid
+run 2 salvage store
 for command in verify history export import salvage; do
-    expect 0 "$command" --help
+    run 0 "$command" --help
     expect_in out "^usage: pawl $command "
-    expect 0 "$command" --version
+    run 0 "$command" --version
     expect_in out "^pawl $command (Pawl) [0-9]"
 done
 
-printf 'store.sh: whole, torn, corrupt and imported stores behave as they should\n'
+holds='whole, torn, corrupt and imported stores behave as they should'
+finish
