@@ -4,46 +4,16 @@
 # reference simulation on generated logs; measures; malformed lines; files; exit codes.
 #
 # Needs $PAWL (the command) and $PAWL_SUPPORT (where swf_generate and swf_reference are).
-set -euo pipefail
-
-: "${PAWL:?is not set: the pawl command}"
-: "${PAWL_SUPPORT:?is not set: the folder of swf_generate and swf_reference}"
+# shellcheck source-path=SCRIPTDIR source=lib.bash
+. "${BASH_SOURCE[0]%/*}/lib.bash" stop
+verb=replay
 generate=$PAWL_SUPPORT/swf_generate
 reference=$PAWL_SUPPORT/swf_reference
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir"
-
-fail() {
-    printf 'replay.sh: %s\n' "$*" >&2
-    exit 1
-}
-
-# expect_exit CODE ARGUMENT... - what the command prints is then in out and err.
-expect_exit() {
-    local wanted=$1 code=0
-    shift
-    "$PAWL" replay "$@" >out 2>err || code=$?
-    [ "$code" -eq "$wanted" ] || fail "replay $* exits $code, not $wanted: $(cat err)"
-}
 
 # expect_same LOG ARGUMENT... - the schedule must be the one in the file `wanted`.
 expect_same() {
-    expect_exit 0 "$@" --schedule got
+    run 0 "$@" --schedule got
     diff -q wanted got >/dev/null || fail "replay $*: another schedule: $(diff wanted got | head -5)"
-}
-
-expect_in() {
-    grep -q -e "$2" "$1" || fail "'$2' is not in $1: $(cat "$1")"
-}
-
-# json_value KEY - of the object in out.
-json_value() {
-    sed -n "s/^ *\"$1\": *\([^,]*\),\{0,1\}\$/\1/p" out
-}
-
-expect_value() {
-    [ "$(json_value "$1")" = "$2" ] || fail "$1 is $(json_value "$1"), not $2"
 }
 
 rest='-1 -1 -1 -1 -1 -1 -1 -1 -1 -1'
@@ -65,9 +35,9 @@ done
 
 # Neither the seed nor a second run changes anything, events included.
 "$generate" 7 300 mixed >log.swf
-expect_exit 0 log.swf --shards 3 --json --schedule first
+run 0 log.swf --shards 3 --json --schedule first
 first=$(grep -v wall_s out)
-expect_exit 0 log.swf --shards 3 --json --schedule second
+run 0 log.swf --shards 3 --json --schedule second
 [ "$first" = "$(grep -v wall_s out)" ] || fail "two runs of one log differ"
 cmp first second || fail "two schedules of one log differ"
 
@@ -92,11 +62,11 @@ printf '1 30 31 4\n5 10 20 4\n7 20 20 4\n8 20 25 2\n9 25 30 3\n' >wanted
 for shards in 1 2 3 8; do
     expect_same log.swf --shards "$shards" --json
 done
-expect_value makespan_s 21
-expect_value mean_wait_s 2.000000
-expect_value max_wait_s 5
-expect_value mean_bounded_slowdown 1.000000
-expect_value utilization 0.821429
+is makespan_s 21
+is mean_wait_s 2.000000
+is max_wait_s 5
+is mean_bounded_slowdown 1.000000
+is utilization 0.821429
 
 # The head blocks: a job that would fit waits behind one that does not.
 cat >log.swf <<END
@@ -117,36 +87,36 @@ END
 "$reference" log.swf >wanted
 expect_same log.swf --shards 2
 printf '3 3999999999 -1 4000000000 1 -1 -1 -1 %s\n' "$rest" >>log.swf
-expect_exit 1 log.swf
+run 1 log.swf
 expect_in err 'job 3 (line 4) would run beyond'
 
 # ---- measures ----
 
 "$generate" 11 500 even >log.swf
 "$reference" --summary log.swf >summary
-expect_exit 0 log.swf --shards 2 --json
+run 0 log.swf --shards 2 --json
 keys=$(grep -o '"[a-z_]*":' out | tr -d '":' | tr '\n' ' ')
 [ "$keys" = "jobs skipped processors makespan_s mean_wait_s max_wait_s mean_bounded_slowdown \
 utilization events transitions wall_s " ] || fail "the keys are $keys"
 while read -r key value; do
-    awk -v a="$(json_value "$key")" -v b="$value" \
+    awk -v a="$(value "$key")" -v b="$value" \
         'BEGIN { d = a - b; exit !(a != "" && (d < 0 ? -d : d) < 1e-5) }' ||
-        fail "$key is $(json_value "$key"), the reference says $value"
+        fail "$key is $(value "$key"), the reference says $value"
 done <summary
-jobs=$(json_value jobs)
+jobs=$(value jobs)
 # Three transitions a job (arrive, start, end) and the partition's; as many events at the least.
-[ "$(json_value transitions)" -gt $((3 * jobs)) ] || fail "$(json_value transitions) transitions"
-[ "$(json_value events)" -ge "$((3 * jobs))" ] || fail "$(json_value events) events"
-expect_exit 0 log.swf
+[ "$(value transitions)" -gt $((3 * jobs)) ] || fail "$(value transitions) transitions"
+[ "$(value events)" -ge "$((3 * jobs))" ] || fail "$(value events) events"
+run 0 log.swf
 for key in $keys; do
     expect_in out "^$key  *[0-9]"
 done
 
 # Nothing to do is done.
 echo '; MaxProcs: 4' >log.swf
-expect_exit 0 log.swf --json --schedule got
-expect_value jobs 0
-expect_value makespan_s 0
+run 0 log.swf --json --schedule got
+is jobs 0
+is makespan_s 0
 [ ! -s got ] || fail "an empty log has a schedule"
 
 # ---- what is skipped, and what is malformed ----
@@ -166,20 +136,20 @@ six 0 -1 10 1 -1 -1 -1 $rest
 END
 printf '1 0 10 1\n8 10 10 4\n' >wanted
 expect_same log.swf --json
-expect_value jobs 2
-expect_value skipped 4
+is jobs 2
+is skipped 4
 for line in 7 8 10 11; do
     expect_in err "log.swf:$line: malformed"
 done
 expect_in err 'malformed lines left out: 4'
 [ "$(grep -c 'log.swf:[0-9]' err)" -eq 4 ] || fail "malformed lines: $(cat err)"
 
-expect_exit 1 log.swf --strict
+run 1 log.swf --strict
 expect_in err 'log.swf:7: malformed'
 [ "$(grep -c malformed err)" -eq 1 ] || fail "--strict goes on: $(cat err)"
 [ ! -s out ] || fail "--strict prints a result: $(cat out)"
 grep -v -e '^six' -e '^7' -e '^9' log.swf >twice.swf
-expect_exit 1 twice.swf --strict
+run 1 twice.swf --strict
 expect_in err 'twice.swf:8: malformed.*earlier line'
 grep -v '^1 3' twice.swf >clean.swf
 expect_same clean.swf --strict
@@ -202,7 +172,7 @@ expect_in err 'odd.swf:9: malformed line: a zero byte'
 sed 's/MaxProcs/MaxNodes/' clean.swf >nodes.swf
 expect_same nodes.swf
 grep -v ';' clean.swf >bare.swf
-expect_exit 1 bare.swf
+run 1 bare.swf
 expect_in err 'MaxProcs'
 expect_same bare.swf -p 4
 
@@ -213,7 +183,7 @@ expect_same bare.swf -p 4
 gzip -c log.swf >log.swf.gz
 expect_same log.swf.gz --shards 2
 head -c 2000 log.swf.gz >cut.swf.gz
-expect_exit 1 cut.swf.gz
+run 1 cut.swf.gz
 expect_in err 'truncated'
 
 # ---- real time ----
@@ -228,8 +198,8 @@ cat >log.swf <<END
 4 115 -1 3 4 -1 -1 -1 $rest
 END
 "$reference" log.swf >wanted
-expect_exit 0 log.swf --speed 50 --shards 2 --schedule got --json
-expect_value jobs 4
+run 0 log.swf --speed 50 --shards 2 --schedule got --json
+is jobs 4
 paste -d ' ' wanted got | awk '
     $1 != $5 || $4 != $8 || $6 < $2 || $7 - $6 < $3 - $2 || $6 < before { bad = 1 }
     { before = $6; lines++ }
@@ -237,24 +207,24 @@ paste -d ' ' wanted got | awk '
 
 # ---- exit codes ----
 
-expect_exit 0 --help
+run 0 --help
 expect_in out '^usage: pawl replay'
 for option in --processors --shards --speed --strict --schedule --seed --json --version; do
     expect_in out "$option"
 done
-expect_exit 0 --version
-expect_exit 2
-expect_exit 2 log.swf other.swf
-expect_exit 2 log.swf --nothing
-expect_exit 2 log.swf --shards 0
-expect_exit 2 log.swf --shards many
-expect_exit 2 log.swf --processors -1
-expect_exit 2 log.swf --speed 0
-expect_exit 2 log.swf --speed
-expect_exit 1 missing.swf
+run 0 --version
+run 2
+run 2 log.swf other.swf
+run 2 log.swf --nothing
+run 2 log.swf --shards 0
+run 2 log.swf --shards many
+run 2 log.swf --processors -1
+run 2 log.swf --speed 0
+run 2 log.swf --speed
+run 1 missing.swf
 expect_in err 'missing.swf'
-expect_exit 1 .
-expect_exit 1 log.swf --schedule missing/got
-[ ! -c /dev/full ] || expect_exit 1 log.swf --schedule /dev/full
+run 1 .
+run 1 log.swf --schedule missing/got
+[ ! -c /dev/full ] || run 1 log.swf --schedule /dev/full
 
-echo 'replay.sh: all good'
+finish

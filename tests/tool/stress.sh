@@ -2,60 +2,9 @@
 # stress.sh - short runs of `pawl stress`: what it checks holds, its figures add up, a host-driven run
 # repeats, and faults planted in the tool's own senders and tasks are found and named. $PAWL is the
 # command.
-set -u
-
-: "${PAWL:?set PAWL to the pawl command}"
-"$PAWL" --version >/dev/null || exit 1
-export LC_ALL=C.UTF-8
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
-failures=0
-last=
-
-fail() {
-    printf 'FAIL: stress %s: %s\n' "$last" "$*" >&2
-    sed 's/^/  | /' "$scratch/out" "$scratch/err" >&2
-    failures=$((failures + 1))
-}
-
-# run STATUS ARGUMENT...: runs `pawl stress` and checks its exit status.
-run() {
-    local wanted=$1
-    shift
-    last=$*
-    "$PAWL" stress "$@" >"$scratch/out" 2>"$scratch/err"
-    local status=$?
-    [ "$status" -eq "$wanted" ] || fail "exit status $status, not $wanted"
-}
-
-# value KEY: of the last run's JSON.
-value() {
-    sed -n "s/^  \"$1\": \(.*[^,]\),\{0,1\}\$/\1/p" "$scratch/out"
-}
-
-# is KEY VALUE: the last run's JSON says so.
-is() {
-    [ "$(value "$1")" = "$2" ] || fail "\"$1\" is '$(value "$1")', not '$2'"
-}
-
-# some KEY: the last run's JSON has a number above 0 there.
-some() {
-    case $(value "$1") in
-    '' | 0 | *[!0-9.]*) fail "\"$1\" is '$(value "$1")', not a number above 0" ;;
-    esac
-}
-
-complains() {
-    grep -qE -- "$1" "$scratch/err" || fail "no \"$1\" on standard error"
-}
-
-clean() {
-    local kind
-    for kind in lost duplicated misordered contradicted torn unexplained; do
-        is "$kind" 0
-    done
-    is kept true
-}
+# shellcheck source-path=SCRIPTDIR source=lib.bash
+. "${BASH_SOURCE[0]%/*}/lib.bash"
+verb=stress
 
 # One shard and two, by threads: clean, and the figures are those asked for.
 for shards in 1 2; do
@@ -104,22 +53,22 @@ clean
 # By time: a line of progress each second, then the summary.
 run 0 --tasks 200 --seconds 1.2 --shards 1
 complains '[0-9] events .* tasks'
-grep -q '^kept .* lost 0, duplicated 0, misordered 0' "$scratch/out" || fail "no verdict"
-grep -q '^seed  *[0-9]' "$scratch/out" || fail "the seed is not printed"
+grep -q '^kept .* lost 0, duplicated 0, misordered 0' out || fail "no verdict"
+grep -q '^seed  *[0-9]' out || fail "the seed is not printed"
 
 # Driven by the host, the same seed gives the same run, in figures and in the state of all tasks.
 repeat() {
     run 0 --drive host --tasks 300 --events 20k --json "$@"
     clean
     is drive '"host"'
-    grep -vE '"(seconds|transitions_per_s|rss_bytes_per_task)"' "$scratch/out"
+    grep -vE '"(seconds|transitions_per_s|rss_bytes_per_task)"' out
 }
 for shards in 1 2; do
-    repeat --shards "$shards" --seed 5 >"$scratch/first"
-    repeat --shards "$shards" --seed 5 >"$scratch/second"
-    repeat --shards "$shards" --seed 6 >"$scratch/third"
-    cmp -s "$scratch/first" "$scratch/second" || fail "the same seed gives another run"
-    cmp -s <(grep digest "$scratch/first") <(grep digest "$scratch/third") &&
+    repeat --shards "$shards" --seed 5 >first
+    repeat --shards "$shards" --seed 5 >second
+    repeat --shards "$shards" --seed 6 >third
+    cmp -s first second || fail "the same seed gives another run"
+    cmp -s <(grep digest first) <(grep digest third) &&
         fail "another seed gives the same run"
 done
 run 0 --drive host --tasks 100 --events 10k --shards 2 --port-capacity 64 --inflight 32 --json
@@ -134,7 +83,7 @@ plant() {
         run 1 --plant "$fault" --drive "$drive" --tasks 200 --events 20k --shards 2 --seed 3 \
             --settle 2
         complains "$message"
-        grep -q '^VIOLATED' "$scratch/out" || fail "the summary does not say so"
+        grep -q '^VIOLATED' out || fail "the summary does not say so"
     done
 }
 plant lose 'lost: producer 0 to resident [0-9]+ \(task 0x[0-9a-f]+\), sequence [0-9]+: never came'
@@ -151,11 +100,6 @@ is kept false
 is duplicated 1
 
 # Wrong command lines: exit status 2, a message, and nothing is run.
-wrong() {
-    run 2 "$@"
-    [ -s "$scratch/err" ] || fail "wrong, and not a word"
-    [ ! -s "$scratch/out" ] || fail "wrong, and it prints something"
-}
 wrong --tasks
 wrong --tasks 0
 wrong --tasks -1
@@ -178,8 +122,7 @@ wrong --no-such-option
 wrong 1000
 
 run 0 --help
-grep -q -- '--tasks' "$scratch/out" || fail "help says nothing"
-grep -q -- '--plant' "$scratch/out" && fail "help shows what is for tests only"
+grep -q -- '--tasks' out || fail "help says nothing"
+grep -q -- '--plant' out && fail "help shows what is for tests only"
 
-[ "$failures" -eq 0 ] || printf '%s failures\n' "$failures" >&2
-[ "$failures" -eq 0 ]
+finish

@@ -4,84 +4,14 @@
 # corrupt in between. Faults planted in the tool's own log, tasks and senders are found and named.
 #
 # $PAWL is the command. $ROUNDS kills of each kind (10); $SEED decides when they come (printed).
-set -u
-
-: "${PAWL:?set PAWL to the pawl command}"
-"$PAWL" --version >/dev/null || exit 1
-export LC_ALL=C.UTF-8
+# shellcheck source-path=SCRIPTDIR source=lib.bash
+. "${BASH_SOURCE[0]%/*}/lib.bash"
+verb=stress
 rounds=${ROUNDS:-10}
 seed=${SEED:-$((RANDOM % 32768))}
 RANDOM=$seed
 printf 'seed %s\n' "$seed"
-scratch=$(mktemp -d) || exit 1
-child=
-# The child is killed in any case: nothing may outlive the test.
-trap '[ -z "$child" ] || kill -KILL "$child" 2>/dev/null; rm -rf "$scratch"' EXIT
-cd "$scratch" || exit 1
-failures=0
-last=
 small=(--tasks 300 --producers 2 --no-pin)
-
-fail() {
-    printf 'FAIL: seed %s: stress %s: %s\n' "$seed" "$last" "$*" >&2
-    sed 's/^/  | /' out err >&2
-    failures=$((failures + 1))
-}
-
-# run STATUS ARGUMENT...: runs `pawl stress` and checks its exit status.
-run() {
-    local wanted=$1
-    shift
-    last=$*
-    "$PAWL" stress "$@" >out 2>err
-    local status=$?
-    [ "$status" -eq "$wanted" ] || fail "exit status $status, not $wanted"
-}
-
-# value KEY: of the last run's JSON.
-value() {
-    sed -n "s/^  \"$1\": \(.*[^,]\),\{0,1\}\$/\1/p" out
-}
-
-is() {
-    [ "$(value "$1")" = "$2" ] || fail "\"$1\" is '$(value "$1")', not '$2'"
-}
-
-some() {
-    case $(value "$1") in
-    '' | 0 | *[!0-9.]*) fail "\"$1\" is '$(value "$1")', not a number above 0" ;;
-    esac
-}
-
-complains() {
-    grep -qE -- "$1" err || fail "no \"$1\" on standard error"
-}
-
-clean() {
-    local kind
-    for kind in lost duplicated misordered contradicted torn unexplained; do
-        is "$kind" 0
-    done
-    is kept true
-}
-
-# killed SECONDS WHAT STORE ARGUMENT...: a run that, once there is a log, does not live longer than that.
-killed() {
-    local seconds=$1
-    shift
-    last=$*
-    "$PAWL" stress "$@" >out 2>err &
-    child=$!
-    until [ -s "$2.acks" ] || ! kill -0 "$child" 2>/dev/null; do
-        sleep 0.01
-    done
-    sleep "$seconds"
-    # One that ended by itself said why.
-    kill -0 "$child" 2>/dev/null || fail "it ended before it was killed"
-    kill -KILL "$child" 2>/dev/null
-    wait "$child" 2>/dev/null
-    child=
-}
 
 # Between 0.00 and 0.59 s: a third of them within recovery or the creation of the accounts.
 moment() {
@@ -105,6 +35,7 @@ rounds() {
     local mode=$1 shards=$2 store=$1.$2 round first=$2 failed=$failures
     local -a options
     [ "$shards" = any ] && first=2
+    waits_for=$store.acks
     # The first one lives long enough to have something to lose.
     killed 1 --durable "$store" "--$mode" --shards "$first" "${small[@]}" --seconds 100
     for ((round = 1; round <= rounds && failures == failed; round++)); do
@@ -213,26 +144,23 @@ plant contradict 'contradicted: guest [0-9]+, visit [0-9]+: the log says otherwi
 plant completion 'misordered: account [0-9]+: order [0-9]+ was acknowledged behind [0-9]+'
 
 # Wrong command lines: exit status 2, a message, and nothing is run.
-wrong() {
-    run 2 "$@"
-    [ -s err ] || fail "wrong, and not a word"
-    [ ! -s out ] || fail "wrong, and it prints something"
+unmade() {
+    wrong "$@"
     [ ! -e d ] || fail "wrong, and there is a store"
 }
-wrong --durable
-wrong --durable ''
-wrong --durable d --resume d
-wrong --durable d --sync --async
-wrong --durable d --steps 0 --seconds 0
-wrong --durable d --events 5
-wrong --durable d --drive host
-wrong --durable d --ack ''
-wrong --resume d --seed 3
-wrong --resume d --tasks 3
-wrong --resume d --async
-wrong --sync
-wrong --steps 5
-wrong --ack d
+unmade --durable
+unmade --durable ''
+unmade --durable d --resume d
+unmade --durable d --sync --async
+unmade --durable d --steps 0 --seconds 0
+unmade --durable d --events 5
+unmade --durable d --drive host
+unmade --durable d --ack ''
+unmade --resume d --seed 3
+unmade --resume d --tasks 3
+unmade --resume d --async
+unmade --sync
+unmade --steps 5
+unmade --ack d
 
-[ "$failures" -eq 0 ] || printf '%s failures\n' "$failures" >&2
-[ "$failures" -eq 0 ]
+finish
