@@ -14,6 +14,7 @@
 #include "base/bits.h"
 #include "host/thread.h"
 #include "shard/assemble.h"
+#include "shard/deferral.h"
 #include "shard/durable.h"
 #include "shard/lane_keeper.h"
 #include "shard/lanes.h"
@@ -157,6 +158,7 @@ static int restore_lanes(struct pawl_runtime *runtime, const struct pawl_options
         if (error != 0)
             return error;
     }
+    pawl__formers_seal(&runtime->formers);
     if (runtime->lane_count > 0)
         pawl__lane_keeper_restore(runtime);
     /* relaxed: nobody counts yet */
@@ -214,6 +216,8 @@ int pawl_open(const struct pawl_options *given, struct pawl_runtime **out)
         goto fail;
     if (runtime->store != NULL) {
         error = pawl__store_recover(runtime);
+        for (uint32_t i = 0; i < runtime->shard_count && error == 0; i++)
+            pawl__deferral_count_unasked(runtime->shards[i]);
         if (error == 0)
             error = restore_lanes(runtime, options);
         if (error != 0)
@@ -394,7 +398,7 @@ int pawl_start(struct pawl_runtime *runtime)
         goto out;
     }
     runtime->stage = STAGE_RUNNING;
-    store_release(&runtime->ports->admits, 1);
+    store_release(&runtime->ports->admits, ADMITS_ALL);
 out:
     pthread_mutex_unlock(&runtime->mutex);
     return error;
@@ -420,7 +424,7 @@ int pawl_stop(struct pawl_runtime *runtime)
 {
     pthread_mutex_lock(&runtime->mutex);
     if (runtime->stage != STAGE_STOPPED) {
-        pawl__ports_refuse(runtime->ports);
+        pawl__ports_refuse(runtime->ports, ADMITS_NONE);
         join_all(runtime);
         cancel_everything(runtime);
         pawl__store_stop(runtime);
@@ -455,7 +459,7 @@ int pawl_resume(struct pawl_runtime *runtime)
     if (runtime->stage == STAGE_PAUSED || runtime->stage == STAGE_RUNNING) {
         set_mode(runtime, SHARD_RUNNING);
         wait_acknowledged(runtime, SHARD_RUNNING);
-        store_release(&runtime->ports->admits, 1);
+        store_release(&runtime->ports->admits, ADMITS_ALL);
         runtime->stage = STAGE_RUNNING;
     } else {
         error = -EBUSY;
@@ -484,21 +488,45 @@ static bool turn_until_still(struct pawl_runtime *runtime, uint64_t deadline_ns)
     return true;
 }
 
-static bool wait_quiet(struct pawl_runtime *runtime, uint64_t timeout_ns)
+/* Waits until `done` says so, or the deadline; true when it does. */
+static bool wait_until(struct pawl_runtime *runtime, bool (*done)(const struct pawl_runtime *),
+                       uint64_t deadline)
 {
-    const uint64_t begin = pawl_clock_monotonic.now_ns(NULL);
-    const uint64_t deadline = begin + timeout_ns < begin ? UINT64_MAX : begin + timeout_ns;
-
     if (runtime->host_driven) {
         turn_until_still(runtime, deadline);
-        return pawl__drain_is_quiet(runtime);
+        return done(runtime);
     }
-    while (!pawl__drain_is_quiet(runtime)) {
+    while (!done(runtime)) {
         if (pawl_clock_monotonic.now_ns(NULL) >= deadline)
             return false;
         nap();
     }
     return true;
+}
+
+/* Agents are refused last: only when they have nothing left to report. */
+static bool wait_quiet(struct pawl_runtime *runtime, uint64_t timeout_ns)
+{
+    const uint64_t begin = pawl_clock_monotonic.now_ns(NULL);
+    const uint64_t deadline = begin + timeout_ns < begin ? UINT64_MAX : begin + timeout_ns;
+
+    if (load_acquire(&runtime->ports->admits) != ADMITS_NONE) { /* it is not drained already */
+        pawl__drain_begin(runtime);
+        if (!wait_until(runtime, pawl__drain_has_no_leases, deadline))
+            return false;
+        pawl__ports_refuse(runtime->ports, ADMITS_NONE);
+    }
+    return wait_until(runtime, pawl__drain_is_quiet, deadline);
+}
+
+/* Nothing moves in a paused runtime: it is looked at once. */
+static bool is_quiet(struct pawl_runtime *runtime)
+{
+    pawl__ports_refuse(runtime->ports, ADMITS_AGENTS);
+    if (pawl__drain_leases(runtime) > 0)
+        return false;
+    pawl__ports_refuse(runtime->ports, ADMITS_NONE);
+    return pawl__drain_is_quiet(runtime);
 }
 
 int pawl_drain(struct pawl_runtime *runtime, uint64_t timeout_ns, struct pawl_drain_report *report)
@@ -511,13 +539,11 @@ int pawl_drain(struct pawl_runtime *runtime, uint64_t timeout_ns, struct pawl_dr
     memset(report, 0, sizeof(*report));
     pthread_mutex_lock(&runtime->mutex);
     if (runtime->stage == STAGE_PAUSED) {
-        pawl__ports_refuse(runtime->ports);
-        if (!pawl__drain_is_quiet(runtime)) {
+        if (!is_quiet(runtime)) {
             pawl__drain_report_pause(runtime, report);
             error = -ETIMEDOUT;
         }
     } else if (runtime->stage == STAGE_RUNNING) {
-        pawl__ports_refuse(runtime->ports);
         if (!wait_quiet(runtime, timeout_ns)) {
             pawl__drain_report(runtime, report);
             error = -ETIMEDOUT;

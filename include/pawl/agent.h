@@ -22,8 +22,8 @@
  * Reports are events at the task, of the kind's name (pawl_report_name): a machine takes those that
  * it has an event and a transition for. They are answered by receipts.
  *
- * While the runtime is drained nothing is handed out and no report is taken (-EBUSY): stop pools and
- * close agents before pawl_drain, or go on with pawl_resume.
+ * pawl_drain hands nothing out any more, and waits until agents have ended what they have: meanwhile
+ * they report, extend and release. When it has returned 0 reports get -EBUSY, until pawl_resume.
  *
  * Thread: one at a time uses an agent, as with a port. A runtime may have as many agents as ports.
  */
@@ -53,15 +53,16 @@ struct pawl_agent_options {
         heartbeat_ns; /* no call for so long: it is dead, its leases end; 0: only by deadline */
     uint64_t
         resume;    /* an incarnation of this name to go on as, after the process was started again;
-                        its leases that are left are its own; 0: a new one */
+                        its leases that are left are its own (pawl_options.orphan_ns); 0: a new one */
     bool pollable; /* pawl_agent_fd will be used: costs three descriptors */
 };
 
 /*
  * pawl_agent_open - -EINVAL (a name, a number, an incarnation to resume that is not of an earlier
- * opening of the store), -EEXIST (an open agent has resumed it), -ENOENT (a lane), -EBUSY (stopped),
- * -ENOSPC (4096 ports, or the process's descriptors), -ENOMEM. The runtime must have been opened with
- * lanes.
+ * opening of the store), -EPERM (the incarnation has another name; known only while it had a lease
+ * when the store was opened), -ESTALE (pawl_options.orphan_ns is over: its leases have ended),
+ * -EEXIST (an open agent has resumed it), -ENOENT (a lane), -EBUSY (stopped), -ENOSPC (4096 ports, or
+ * the process's descriptors), -ENOMEM. The runtime must have been opened with lanes.
  */
 PAWL_API int pawl_agent_open(struct pawl_runtime *runtime, const struct pawl_agent_options *options,
                              struct pawl_agent **agent);
@@ -83,10 +84,23 @@ struct pawl_lease {
  * pawl_agent_next - leases that have arrived, up to capacity; grants what credits are free. Returns how
  * many; 0: none within timeout_ns (0: does not wait; in the host-driven mode it never does), though
  * receipts may have arrived; -EBUSY: the runtime was stopped. A lease runs from when it was handed out:
- * with more credits than hands, leases wait here while their time runs.
+ * with more credits than hands, leases wait here while their time runs. Who waits for receipts as
+ * well, or for them alone, sleeps in pawl_agent_wait.
  */
 PAWL_API int pawl_agent_next(struct pawl_agent *agent, struct pawl_lease *leases, unsigned capacity,
                              uint64_t timeout_ns);
+
+/*
+ * pawl_agent_wait - sleeps until there is something to be had of what is waited for: 0; -ETIMEDOUT;
+ * -ENOENT: receipts alone, and no report is without one; -EINVAL: nothing, or something unknown, is
+ * waited for; -EBUSY: the runtime was stopped, or the agent is being closed. In the host-driven mode it
+ * does not sleep: 0 or -EAGAIN. Waiting for leases grants credits that are free; a lease that has come
+ * may have ended when pawl_agent_next is called, which then gives none. What is not waited for does
+ * not end the wait, and is kept.
+ */
+#define PAWL_AGENT_LEASES   1u /* for pawl_agent_next */
+#define PAWL_AGENT_RECEIPTS 2u /* for pawl_agent_receipts */
+PAWL_API int pawl_agent_wait(struct pawl_agent *agent, unsigned what, uint64_t timeout_ns);
 
 /*
  * A descriptor that is readable when a lease or a receipt may have arrived, for poll; -ENOTSUP without
@@ -140,8 +154,8 @@ struct pawl_receipt {
 };
 
 /*
- * pawl_agent_report - -EAGAIN: too many without a receipt: take some, try again; -EINVAL: no such kind or
- * too many bytes; -ENOTSUP: the task's machine has no event of that name; -ENOMEM; -EBUSY. done, failed,
+ * pawl_agent_report - -EAGAIN: too many without a receipt: take some, try again; -EINVAL: no such kind,
+ * too many bytes, or lease->machine is not the task's; -ENOTSUP: the task's machine has no event of that name; -ENOMEM; -EBUSY. done, failed,
  * release and a verdict give the lease back: its credit is free when the receipt has come.
  */
 PAWL_API int pawl_agent_report(struct pawl_agent *agent, const struct pawl_lease *lease,
@@ -158,10 +172,40 @@ PAWL_API int pawl_agent_settle(struct pawl_agent *agent, uint64_t timeout_ns);
 PAWL_API void pawl_agent_beat(struct pawl_agent *agent);
 
 /*
- * pawl_agent_close - ends the agent: credits are withdrawn, leases that it still has end at once, as lost.
+ * pawl_agent_close - ends the agent: credits are withdrawn, leases that it still has end as lost: at once,
+ * or where the disk is full as soon as there is room, or by their deadline.
  * -ETIMEDOUT, or -EAGAIN in the host-driven mode: call again. Receipts not taken are thrown away.
  */
 PAWL_API int pawl_agent_close(struct pawl_agent *agent, uint64_t timeout_ns);
+
+/* ---- Reports that were refused ---- */
+
+/*
+ * What an agent is told by a receipt whose status is not 0 is also kept by the shard that refused it:
+ * the last PAWL_REFUSALS_KEPT, in memory, until the runtime is closed. A refused report changes
+ * nothing, so nothing of it is written into its task or to disk.
+ */
+#define PAWL_REFUSALS_KEPT 256
+
+struct pawl_refusal {
+    uint64_t number;  /* a shard counts its refusals from 1 on */
+    uint64_t wall_ns; /* when; 0 where the clock seam has no wall clock */
+    struct pawl_task task;
+    uint64_t agent; /* the incarnation that sent it */
+    uint64_t token; /* that it gave */
+    uint32_t id;
+    uint32_t lane;              /* number of the task's lane; 0: the task is in none, or is gone */
+    int32_t reason;             /* as in the receipt: -ESTALE, -EPERM, -EALREADY, -EPROTO ... */
+    enum pawl_report_kind kind; /* PAWL_REPORT_KINDS: not known, the task is gone */
+};
+
+/*
+ * pawl_refusals_read - those of a shard with numbers above `after`, oldest first, up to capacity.
+ * Returns how many; -EINVAL: no such shard. Start with 0 and go on with the last number that was read;
+ * a gap in the numbers says how many were written over before. Thread: any; never waits.
+ */
+PAWL_API int pawl_refusals_read(const struct pawl_runtime *runtime, unsigned shard, uint64_t after,
+                                struct pawl_refusal *refusals, unsigned capacity);
 
 /* ---- Reports inside a handler ---- */
 

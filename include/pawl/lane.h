@@ -49,7 +49,7 @@ struct pawl_claim {
     uint32_t lane;        /* pawl_lane_number of its name */
     uint32_t priority;    /* the smaller the more urgent */
     uint32_t leases;      /* handed out so often */
-    uint32_t unused;
+    uint32_t name;        /* of that agent: the lower half of its pawl_agent_number; 0: not kept */
 };
 
 /* A lane. 0 means the default said here. */
@@ -97,7 +97,7 @@ struct pawl_lane_status {
     uint64_t returned;  /* lease steps that their task refused */
     uint64_t expired;   /* leases that ended by their time */
     uint64_t lost;      /* leases that ended because their agent was gone */
-    uint64_t refused;   /* reports of those who did not hold the lease */
+    uint64_t refused;   /* reports of those who did not hold the lease (pawl_refusals_read) */
     uint64_t good, bad; /* outcomes, as machines told them (pawl_step_outcome) */
     bool paused;
     enum pawl_breaker breaker;

@@ -81,6 +81,10 @@ struct pawl_options {
     const struct pawl_lane_def *lanes;      /* for machines with lane states (lane.h) */
     unsigned lane_count;                    /* at most PAWL_LANES_MAX */
     const struct pawl_work_options *work;   /* NULL: without the work machine (work.h) */
+    uint64_t
+        orphan_ns; /* with a store: leases of agents that were there before it was opened end so
+                           long after opening, as lost, unless the agent is resumed (agent.h) by then;
+                           0: they last until their deadline */
 };
 
 static inline struct pawl_options pawl_options_init(void)
@@ -119,15 +123,17 @@ enum pawl_blocker {
     PAWL_BLOCKED_BY_NOTHING,
     PAWL_BLOCKED_BY_EVENTS,   /* events queued in or between shards */
     PAWL_BLOCKED_BY_PORT,     /* events posted and not yet taken */
-    PAWL_BLOCKED_BY_DEFERRED, /* a task keeps deferred events; task, machine and state name one */
+    PAWL_BLOCKED_BY_DEFERRED, /* a task keeps deferred events that nobody waits for; task, machine and
+                                 state name one */
     PAWL_BLOCKED_BY_STEP,     /* a step has not come back; task, state and event name it */
     PAWL_BLOCKED_BY_PAUSE,
+    PAWL_BLOCKED_BY_LEASE, /* an agent has a task in hand; task, machine and state name one */
 };
 
 struct pawl_drain_report {
     enum pawl_blocker blocker;
     unsigned shard;
-    uint64_t count; /* events that wait there */
+    uint64_t count; /* events that wait there, or leases */
     struct pawl_task task;
     unsigned machine;
     unsigned state;
@@ -136,10 +142,17 @@ struct pawl_drain_report {
 };
 
 /*
- * pawl_drain - admit no more outside posts (they get -EBUSY) and wait until every event in flight
- * and every deferred event is handled. Armed timers do not count, and do not fire into a drained
- * runtime's future: they stay armed. Returns 0, or -ETIMEDOUT with a report (may be NULL) that names
- * what blocks. In the host-driven mode it turns the shards itself. pawl_resume admits posts again.
+ * pawl_drain - admit no more outside posts (they get -EBUSY) and hand nothing out to agents any more;
+ * wait until every lease has ended and every event is handled, in flight or deferred. Until then
+ * agents report, extend and release what they have. Not waited for:
+ *   a deferred event whose sender waits for the answer, a task that asked (pawl_step_ask) or a port
+ *     that wants the completion: work that waits for other work is at rest. If the runtime is stopped
+ *     then, a port is told -ECANCELED, a task too, or it asks again when the store is opened;
+ *   leases of agents that were there before the store was opened, and were not resumed;
+ *   armed timers, which do not fire into a drained runtime's future: they stay armed.
+ * Returns 0: nothing moves any more, reports too get -EBUSY; or -ETIMEDOUT with a report (may be NULL)
+ * that names what blocks: agents may go on reporting, and it can be called again. In the host-driven
+ * mode it turns the shards itself, and does not wait for agents. pawl_resume admits everything again.
  */
 PAWL_API int pawl_drain(struct pawl_runtime *runtime, uint64_t timeout_ns,
                         struct pawl_drain_report *report);

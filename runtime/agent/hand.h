@@ -20,6 +20,7 @@ struct held {
     uint64_t token;
     uint64_t deadline_ns; /* it lasts at least until then, if nothing else ends it */
     uint32_t last_id;     /* of its reports */
+    uint8_t machine;      /* of the task: whoever adds it says so */
 };
 
 struct hand {
@@ -74,15 +75,16 @@ static inline struct held *hand_find(const struct hand *hand, struct pawl_task t
     return held->task.id != 0 ? held : NULL;
 }
 
-/* It is not in hand yet, and there are fewer than max. */
-static inline void hand_add(struct hand *hand, struct pawl_task task, uint64_t token,
-                            uint64_t deadline_ns)
+/* It is not in hand yet, and there are fewer than max. The entry is as hand_find's. */
+static inline struct held *hand_add(struct hand *hand, struct pawl_task task, uint64_t token,
+                                    uint64_t deadline_ns)
 {
     struct held *held = hand_look(hand, task, token);
 
     CHECK(hand->count < hand->max && held->task.id == 0);
     *held = (struct held){.task = task, .token = token, .deadline_ns = deadline_ns};
     hand->count++;
+    return held;
 }
 
 /*

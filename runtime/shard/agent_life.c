@@ -72,18 +72,37 @@ static int find_lanes(const struct pawl_runtime *runtime, const struct pawl_agen
     return 0;
 }
 
+static int check_resumed(const struct pawl_runtime *runtime,
+                         const struct pawl_agent_options *options)
+{
+    const struct pawl_clock *clock = runtime->clock;
+    const uint32_t name = pawl__formers_name(&runtime->formers, options->resume);
+
+    if (name != 0 && name != (uint32_t)pawl_agent_number(options->name))
+        return -EPERM;
+    if (clock->now_ns(clock->user) >= lanes_orphans_end_ns(runtime->open_ns, runtime->orphan_ns))
+        return -ESTALE;
+    return 0;
+}
+
 static int check_options(const struct pawl_runtime *runtime,
                          const struct pawl_agent_options *options)
 {
     /* relaxed: of the epoch, which never changes */
     const uint64_t epoch = load_relaxed(&runtime->incarnations) >> EPOCH_SHIFT;
+    int error;
 
     if (options == NULL || !name_is_good(options->name) || options->credits > AGENT_CREDITS_MAX ||
         options->reports > AGENT_REPORTS_MAX)
         return -EINVAL;
     /* What is left of an incarnation is what a store has brought back. */
-    if (options->resume != 0 && options->resume >> EPOCH_SHIFT >= epoch)
-        return -EINVAL;
+    if (options->resume != 0) {
+        if (options->resume >> EPOCH_SHIFT >= epoch)
+            return -EINVAL;
+        error = check_resumed(runtime, options);
+        if (error != 0)
+            return error;
+    }
     return load_acquire(&runtime->ports->stopped) != 0 ? -EBUSY : 0;
 }
 
@@ -212,6 +231,8 @@ static void publish(struct pawl_agent *agent, const struct pawl_agent_options *o
     /* relaxed: (A5) publishes it */
     store_relaxed(&shared->beat_ns, runtime->clock->now_ns(runtime->clock->user));
     store_release(&agent->port->agent, shared); /* (A5) pairs with (A6) */
+    if (shared->resumed)                        /* the shards give it what it had */
+        pawl__ports_wake_shards(agent->port->registry);
 }
 
 int pawl_agent_open(struct pawl_runtime *runtime, const struct pawl_agent_options *options,

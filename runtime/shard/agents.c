@@ -6,7 +6,7 @@
  * The decision to question: a lease that comes is held against the task as it is now. One that has
  * ended while it waited here is dropped, so that nobody works in vain.
  *
- * Progress: nothing waits but pawl_agent_next and pawl_agent_settle.
+ * Progress: nothing waits but pawl_agent_next, pawl_agent_wait and pawl_agent_settle.
  */
 #include "shard/agents.h"
 
@@ -344,7 +344,8 @@ static unsigned take(struct pawl_agent *agent, struct pawl_lease *leases, unsign
         const struct pawl_lease *lease = &leases[count++];
 
         agent->free--;
-        hand_add(&agent->hand, lease->task, lease->token, lease->claim.deadline_ns);
+        hand_add(&agent->hand, lease->task, lease->token, lease->claim.deadline_ns)->machine =
+            (uint8_t)lease->machine;
         if (lease->claim.deadline_ns < agent->sweep_ns)
             agent->sweep_ns = lease->claim.deadline_ns;
     }
@@ -387,7 +388,64 @@ int pawl_agent_next(struct pawl_agent *agent, struct pawl_lease *leases, unsigne
     return count > 0 || !agent_is_stopped(agent) ? (int)count : -EBUSY;
 }
 
+/* Whether something of what is waited for is here; for leases, credits are granted. */
+static bool is_here(struct pawl_agent *agent, unsigned what)
+{
+    pawl__agent_reap(agent);
+    if ((what & PAWL_AGENT_RECEIPTS) != 0 && agent->receipts_count > 0)
+        return true;
+    if ((what & PAWL_AGENT_LEASES) == 0)
+        return false;
+    if (agent->arrived_count > 0)
+        return true;
+    sweep(agent);
+    grant(agent);
+    return false;
+}
+
+int pawl_agent_wait(struct pawl_agent *agent, unsigned what, uint64_t timeout_ns)
+{
+    const uint64_t begin_ns = pawl_clock_monotonic.now_ns(NULL);
+    bool waited = false;
+    int error = 0;
+
+    if (what == 0 || (what & ~(PAWL_AGENT_LEASES | PAWL_AGENT_RECEIPTS)) != 0)
+        return -EINVAL;
+    if (agent->stage != AGENT_OPEN)
+        return -EBUSY;
+    beat(agent);
+    while (error == 0 && !is_here(agent, what)) {
+        if (what == PAWL_AGENT_RECEIPTS && agent->sent_count == 0)
+            error = -ENOENT;
+        else if (agent_is_stopped(agent))
+            error = -EBUSY;
+        else if (agent->runtime->host_driven)
+            error = -EAGAIN;
+        else if (!pawl__agent_wait(agent, begin_ns, timeout_ns, STOP_LOOK_NS))
+            error = -ETIMEDOUT;
+        waited = true;
+    }
+    /* What the descriptor was to tell of may have come meanwhile. */
+    if (waited && agent->watched)
+        make_readable(agent);
+    return error;
+}
+
 /* ---- Reports ---- */
+
+/* Whether the lease says whose machine its task is; of a task that is gone nobody knows. */
+static bool is_of_machine(const struct pawl_agent *agent, const struct held *held,
+                          const struct pawl_lease *lease)
+{
+    struct pawl_view view = {.context = NULL};
+
+    if (lease->machine >= agent->runtime->machine_count)
+        return false;
+    if (held != NULL)
+        return held->machine == lease->machine;
+    return pawl_task_peek(agent->runtime, lease->task, &view) != 0 ||
+           view.machine == lease->machine;
+}
 
 int pawl__agent_send(struct pawl_agent *agent, const struct pawl_lease *lease,
                      const struct pawl_report *report)
@@ -408,7 +466,7 @@ int pawl__agent_send(struct pawl_agent *agent, const struct pawl_lease *lease,
 
     if ((unsigned)report->kind >= PAWL_REPORT_KINDS || report->size > PAWL_REPORT_BYTES_MAX ||
         (report->size > 0 && report->bytes == NULL) || reported.id > REPORT_ID_MAX ||
-        lease->machine >= agent->runtime->machine_count)
+        !is_of_machine(agent, held, lease))
         return -EINVAL;
     event.code = agent->codes[lease->machine * PAWL_REPORT_KINDS + report->kind];
     if (event.code == AGENT_CODE_NONE)

@@ -94,6 +94,7 @@ static int stage_leased(struct shard *shard, struct pawl_step *step, struct pawl
         lanes->token = claim->token;
     claim->token = ++lanes->token;
     claim->agent = lanes->to->incarnation;
+    claim->name = (uint32_t)lanes->to->number;
     claim->leases++;
     step->answer = claim->token;
     lanes->staged.lease_ns = span(lanes->parts[ticket->lane].lane->lease_ns);

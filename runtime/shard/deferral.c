@@ -10,18 +10,62 @@ static struct deferral *at(const struct shard *shard, uint32_t deferral)
     return slab_at(&shard->deferrals, deferral);
 }
 
+/*
+ * Who waits for an answer is told when there will be none. Of what nobody waits for a drain must
+ * think; of what a port had posted before a crash nobody was promised anything.
+ */
+static bool is_unasked(const struct pawl_event *event, bool restored)
+{
+    return (event->flags & (PAWL_EVENT_ASK | PAWL_EVENT_COMPLETE)) == 0 &&
+           (!restored || (event->flags & PAWL_EVENT_DURABLE) != 0);
+}
+
+static void count_unasked(struct shard *shard, const struct deferral *deferral, int change)
+{
+    if (!deferral->unasked)
+        return;
+    /* relaxed: our own */
+    store_release(&shard->unasked, load_relaxed(&shard->unasked) + (uint32_t)change);
+    if (change > 0)
+        store_relaxed(&shard->unasked_task, deferral->event.task.id); /* relaxed: for a report */
+}
+
 uint32_t pawl__deferral_create(struct shard *shard, const struct pawl_event *event, uint16_t source)
 {
     const uint32_t made = slab_alloc(&shard->deferrals);
 
-    if (made != 0)
-        *at(shard, made) = (struct deferral){.event = *event, .source = source};
+    if (made == 0)
+        return 0;
+    *at(shard, made) =
+        (struct deferral){.event = *event, .source = source, .unasked = is_unasked(event, false)};
+    count_unasked(shard, at(shard, made), 1);
     return made;
 }
 
 void pawl__deferral_destroy(struct shard *shard, uint32_t deferral)
 {
+    count_unasked(shard, at(shard, deferral), -1);
     slab_free(&shard->deferrals, deferral);
+}
+
+void pawl__deferral_count_unasked(struct shard *shard)
+{
+    const struct slab *slots = &shard->table.slots;
+
+    if (slab_live(&shard->deferrals) == 0)
+        return;
+    for (uint32_t i = slab_next_used(slots, 1); i < slab_top(slots);
+         i = slab_next_used(slots, i + 1)) {
+        const struct slot *slot = table_slot(&shard->table, i);
+        /* relaxed: nobody turns the shard yet */
+        const uint64_t head = load_relaxed(&slot->head);
+        uint32_t next = 0;
+
+        if ((head_flags(head) & (SLOT_ALIVE | SLOT_RESERVED)) == 0)
+            continue;
+        while ((next = pawl__deferral_restore_next(&shard->deferrals, slot, next)) != 0)
+            count_unasked(shard, at(shard, next), 1);
+    }
 }
 
 uint32_t pawl__deferral_count(const struct shard *shard, const struct slot *slot)
@@ -111,7 +155,7 @@ static bool recall(struct shard *shard, uint32_t slot_index, bool *tried)
              * Only now: for a drain that looks, an event is deferred until what it led to is under
              * way.
              */
-            slab_free(&shard->deferrals, oldest);
+            pawl__deferral_destroy(shard, oldest);
             switch (verdict) {
             case VERDICT_CHANGED:
                 again = true;
@@ -122,7 +166,7 @@ static bool recall(struct shard *shard, uint32_t slot_index, bool *tried)
                     const uint32_t rest = take_oldest(shard, &ring);
                     const struct deferral lost = *at(shard, rest);
 
-                    slab_free(&shard->deferrals, rest);
+                    pawl__deferral_destroy(shard, rest);
                     pawl__report_failed(shard, &lost.event, lost.source, task, -ECANCELED);
                 }
                 return false;
@@ -167,7 +211,7 @@ void pawl__deferral_end(struct shard *shard, struct slot *slot, struct pawl_task
         const uint32_t oldest = take_oldest(shard, &ring);
         const struct deferral lost = *at(shard, oldest);
 
-        slab_free(&shard->deferrals, oldest);
+        pawl__deferral_destroy(shard, oldest);
         pawl__report_failed(shard, &lost.event, lost.source, task, error);
     }
 }
@@ -183,7 +227,8 @@ bool pawl__deferral_restore_add(struct slab *deferrals, struct slot *slot,
     if (made == 0)
         return false;
     newest = slab_at(deferrals, made);
-    *newest = (struct deferral){.event = *event, .next = made, .count = 1};
+    *newest = (struct deferral){
+        .event = *event, .next = made, .count = 1, .unasked = is_unasked(event, true)};
     if (slot_deferred(slot) != 0) {
         struct deferral *last = slab_at(deferrals, slot_deferred(slot));
 
@@ -266,7 +311,7 @@ static void cancel_complete(struct shard *shard, struct slot *slot, struct pawl_
             pawl__deferral_append(shard, slot, oldest);
             continue;
         }
-        slab_free(&shard->deferrals, oldest);
+        pawl__deferral_destroy(shard, oldest);
         pawl__report_failed(shard, &lost.event, lost.source, task, error);
     }
 }
@@ -296,6 +341,6 @@ void pawl__deferral_stop(struct shard *shard, uint32_t slot_index)
         const uint32_t oldest = take_oldest(shard, &ring);
 
         event_drop_buffer(&at(shard, oldest)->event);
-        slab_free(&shard->deferrals, oldest);
+        pawl__deferral_destroy(shard, oldest);
     }
 }

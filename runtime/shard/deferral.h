@@ -14,6 +14,9 @@ uint32_t pawl__deferral_create(struct shard *shard, const struct pawl_event *eve
                                uint16_t source);
 void pawl__deferral_destroy(struct shard *shard, uint32_t deferral);
 
+/* Setup, after recovery: counts those whose answer nobody waits for. */
+void pawl__deferral_count_unasked(struct shard *shard);
+
 /* Appends as the newest. */
 void pawl__deferral_append(struct shard *shard, struct slot *slot, uint32_t deferral);
 

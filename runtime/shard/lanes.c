@@ -14,6 +14,7 @@
 
 #include "shard/durable.h"
 #include "shard/intake.h"
+#include "shard/lost.h"
 #include "shard/registry.h"
 #include "shard/runtime.h"
 
@@ -27,85 +28,13 @@ void pawl__lanes_wake(struct pawl_runtime *runtime)
         park_wake(&runtime->shards[i]->park);
 }
 
-/* ---- Agents that are gone ---- */
-
 /*
- * Ends up to a batch of the leases in a list, early. What its machine keeps leased all the same goes on
- * until its deadline, in the list of those before.
- */
-static uint32_t lose(struct shard *shard, uint32_t holder)
-{
-    struct lanes *lanes = shard->lanes;
-    uint32_t count = 0;
-
-    while (lanes->held[holder] != 0 && count < BATCH_MAX &&
-           (shard->durable == NULL || pawl__durable_gate(shard, true))) {
-        const uint32_t index = lanes->held[holder];
-        struct ticket *ticket = lanes_ticket(lanes, index);
-        const struct slot *slot = table_slot(&shard->table, ticket->slot);
-        const struct pawl_machine *machine =
-            shard->machines[head_machine(load_relaxed(&slot->head))].machine; /* relaxed: own */
-        const struct pawl_event event = {.task = shard_task(shard, slot, ticket->slot),
-                                         .code = machine->timers[machine->lease_timer].event};
-
-        lanes->lost = PAWL_LOST_AGENT;
-        pawl__dispatch(shard, &event, 0);
-        lanes->lost = PAWL_LOST_NOT;
-        if (lanes->held[holder] == index && ticket->place == TICKET_LEASED)
-            pawl__lanes_orphan(shard, index);
-        count++;
-    }
-    return count;
-}
-
-static void note_beat(struct lanes *lanes, const struct agent *agent)
-{
-    /* relaxed: a sign of life that comes late is one that came late */
-    const uint64_t beat_ns = load_relaxed(&agent->beat_ns);
-    const uint64_t left = UINT64_MAX - 1 - beat_ns;
-    const uint64_t at = beat_ns + (agent->heartbeat_ns < left ? agent->heartbeat_ns : left) + 1;
-
-    if (agent->heartbeat_ns != 0 && at < lanes->beat_ns)
-        lanes->beat_ns = at;
-}
-
-/* Whether the agent is to be passed over, because it is gone or seems to be; its leases end. */
-static bool is_gone(struct shard *shard, const struct pawl_port *port, struct agent *agent,
-                    uint32_t *handled)
-{
-    struct lanes *lanes = shard->lanes;
-    const uint32_t life = load_relaxed(&shard->ports->entries[port->index].life); /* E2 was */
-
-    if (unlikely(agent->resumed && lanes->adopted[port->index] != life)) {
-        lanes->adopted[port->index] = life;
-        pawl__lanes_adopt(shard, port->index, agent->incarnation);
-    }
-    if (load_acquire(&agent->gone) != 0) { /* (A2) pairs with (A1) */
-        *handled += lose(shard, port->index);
-        if (lanes->held[port->index] == 0) {
-            lanes->let_go[port->index] = life;
-            add_acq_rel(&agent->left, 1); /* (A3) pairs with (A4): our last look at it */
-        }
-        return true;
-    }
-    if (agent_is_silent(agent, shard->now_ns)) {
-        *handled += lose(shard, port->index);
-        if (lanes->held[port->index] != 0 && *handled > 0) /* more than one turn ends */
-            lanes->beat_ns = shard->now_ns;
-        return true;
-    }
-    if (lanes->held[port->index] != 0)
-        note_beat(lanes, agent);
-    return false;
-}
-
-/*
- * Nothing is handed out while the runtime is drained, because agents could not report; nor on a
- * full disk, where the lease would be refused. Both come to their end with a wake.
+ * Nothing is handed out while the runtime is drained, nor on a full disk, where the lease would be
+ * refused. Both come to their end with a wake.
  */
 static bool may_hand_out(struct shard *shard)
 {
-    if (load_acquire(&shard->ports->admits) == 0)
+    if (load_acquire(&shard->ports->admits) != ADMITS_ALL)
         return false;
     return shard->durable == NULL ||
            (pawl__durable_gate(shard, false) && load_acquire(&shard->durable->journal.full) == 0);
@@ -159,7 +88,7 @@ static uint32_t serve_port(struct shard *shard, uint32_t index, uint32_t *handle
     uint64_t mask;
     uint32_t got;
 
-    if (agent == NULL || is_gone(shard, port, agent, handled))
+    if (agent == NULL || pawl__lost_agent(shard, port, agent, handled))
         return 0;
     mask = open_lanes(shard) & agent->lanes;
     if (mask == 0 || *handled >= QUOTA || shard->inflight >= shard->inflight_soft ||
@@ -193,21 +122,28 @@ static uint32_t serve_all(struct shard *shard, uint32_t top)
 uint32_t pawl__lanes_take(struct shard *shard)
 {
     struct lanes *lanes = shard->lanes;
+    uint32_t handled;
 
+    lanes->drains = load_acquire(&shard->ports->drains); /* (R2) pairs with (R1) in watch/drain.h */
+    if (unlikely(lanes->lose_ns != 0 && lanes->lose_ns <= shard->now_ns))
+        lanes->lose_ns = 0;
     if (unlikely(lanes->retry_first != 0))
         pawl__lanes_take_back(shard);
     hear(shard);
     lanes->beat_ns = UINT64_MAX;
-    return serve_all(shard, load_acquire(&shard->ports->top));
+    handled = serve_all(shard, load_acquire(&shard->ports->top));
+    return handled + pawl__lost_take(shard);
 }
 
 bool pawl__lanes_have_work(struct shard *shard)
 {
     const uint32_t top = load_acquire(&shard->ports->top);
     const uint64_t mask = may_hand_out(shard) ? open_lanes(shard) : 0;
-    /* Without room in the journal no lease can end: room comes with a wake. */
-    const bool inside = shard->durable == NULL || pawl__durable_gate(shard, true);
 
+    /* relaxed: our own */
+    if (load_acquire(&shard->ports->drains) != load_relaxed(&shard->lanes->drained) ||
+        pawl__lost_has_work(shard))
+        return true;
     if (shard->lanes->ready != 0 && told(shard) != shard->lanes->told)
         return true;
     for (uint32_t i = 0; i < top; i++) {
@@ -216,11 +152,8 @@ bool pawl__lanes_have_work(struct shard *shard)
 
         if (agent == NULL)
             continue;
-        if (load_acquire(&agent->gone) != 0) {
-            if (shard->lanes->held[i] == 0 || inside)
-                return true;
-            continue;
-        }
+        if (load_acquire(&agent->gone) != 0)
+            return true;
         if ((agent->lanes & mask) != 0 && load_acquire(&agent->credits) > 0 && /* (G2) */
             !agent_is_silent(agent, shard->now_ns))
             for (uint64_t left = agent->lanes & mask; left != 0; left &= left - 1)
@@ -243,6 +176,10 @@ uint64_t pawl__lanes_timeout_ns(struct shard *shard)
         if (retry > shard->now_ns && retry < at)
             at = retry;
     }
+    if (lanes->lose_ns > shard->now_ns && lanes->lose_ns < at)
+        at = lanes->lose_ns;
+    if (lanes->held[HELD_BEFORE] != 0 && lanes->before_ns > shard->now_ns && lanes->before_ns < at)
+        at = lanes->before_ns;
     if (lanes->retry_first != 0 && lanes_ticket(lanes, lanes->retry_first)->spare[1] < at)
         at = lanes_ticket(lanes, lanes->retry_first)->spare[1];
     if (lanes->oldest_due && lanes->oldest_ns + OLDEST_NS < at)
@@ -265,12 +202,25 @@ static uint64_t oldest(const struct lane_part *part)
     return since;
 }
 
+/* For a drain: which one the turn has heard of, and what is then still to come to rest. */
+static void publish_busy(struct lanes *lanes)
+{
+    const uint32_t busy = lanes->held_count - lanes->waiting;
+
+    /* relaxed, both: our own */
+    if (load_relaxed(&lanes->busy) != busy)
+        store_release(&lanes->busy, busy);
+    if (unlikely(load_relaxed(&lanes->drained) != lanes->drains))
+        store_release(&lanes->drained, lanes->drains); /* (R3) pairs with (R4) in watch/drain.h */
+}
+
 void pawl__lanes_publish(struct shard *shard)
 {
     struct lanes *lanes = shard->lanes;
     const bool look =
         (lanes->changed || lanes->oldest_due) && shard->now_ns - lanes->oldest_ns >= OLDEST_NS;
 
+    publish_busy(lanes);
     if (!lanes->changed && !look)
         return;
     lanes->changed = false;

@@ -19,8 +19,13 @@
 #include "lane/ticket.h"
 #include "shard/shard.h"
 
-/* The list of leases that agents had before the runtime was opened. */
-#define HELD_BEFORE PORTS_MAX
+/* Lists of leases whose agents have no port (any more). */
+enum {
+    HELD_BEFORE = PORTS_MAX, /* of agents that were there before the runtime was opened */
+    HELD_LOST,               /* of agents that are gone: they end as soon as there is room for it */
+    HELD_ORPHANS,            /* their machine would not end them: they go on until their deadline */
+    HELD_LISTS
+};
 
 /* Tickets of one lane for one agent only. */
 struct assigned {
@@ -80,8 +85,11 @@ struct lanes {
     uint16_t *round;  /* ports, all below round_count: who was served longest ago is first */
     uint16_t *served; /* room for as many: those of this turn */
     uint32_t round_count;
-    uint32_t *held; /* by port: first ticket leased to its agent; [PORTS_MAX]: agents of before */
+    uint32_t *held;      /* first ticket leased, by the agent's port; then the HELD_ lists */
     uint32_t held_count; /* tickets in these lists */
+    uint32_t waiting;    /* of these: in HELD_BEFORE and HELD_ORPHANS, which only time ends */
+    uint64_t lose_ns;    /* leases that could not be ended are tried again then; 0: none */
+    uint64_t before_ns;  /* when those of HELD_BEFORE end as lost; UINT64_MAX: never */
     uint64_t beat_ns;    /* when signs of life are to be looked at; UINT64_MAX: never */
     uint32_t *let_go;    /* by port: the life of it whose agent has been let go */
     uint32_t *adopted;   /* by port: the life of it whose agent has been given what it had before */
@@ -90,8 +98,13 @@ struct lanes {
     uint32_t
         retry_first; /* tickets whose task refused its lease; rank: when they are ready again */
     uint32_t retry_last;
-    bool changed;  /* counters are to be published */
-    uint64_t told; /* runtime.lanes_told as this turn knows it */
+    bool changed;    /* counters are to be published */
+    uint64_t told;   /* runtime.lanes_told as this turn knows it */
+    uint32_t drains; /* port_registry.drains as this turn knows it */
+
+    /* For a drain (watch/drain.h): */
+    _Atomic uint32_t drained; /* the drain that this shard has heard of, at the end of a turn */
+    _Atomic uint32_t busy;    /* leases that somebody can report on, or that end by themselves */
 
     const struct agent *to; /* being handed to; NULL: the lease event comes from nobody */
     uint16_t to_source;
@@ -99,7 +112,14 @@ struct lanes {
     uint32_t leased;     /* of the grant: have become leases */
     enum pawl_lost lost; /* why lease timers' events are being delivered early */
     struct claim_staged staged;
+    struct refusals *refusals; /* shard/refusals.h */
 };
+
+/* When leases of agents of before end, unless they are resumed; UINT64_MAX: by their deadline. */
+static inline uint64_t lanes_orphans_end_ns(uint64_t open_ns, uint64_t orphan_ns)
+{
+    return orphan_ns == 0 || orphan_ns > UINT64_MAX - open_ns ? UINT64_MAX : open_ns + orphan_ns;
+}
 
 /* Of a leased ticket: the round of its grant (lane/lane.h). */
 static inline uint32_t ticket_round(const struct ticket *ticket)
@@ -172,8 +192,8 @@ void pawl__lanes_take_out(struct shard *shard, uint32_t ticket);
 void pawl__lanes_put_aside(struct shard *shard, uint32_t ticket);
 void pawl__lanes_take_back(struct shard *shard);
 
-/* Of a leased ticket whose agent is gone: the lease goes on without it. */
-void pawl__lanes_orphan(struct shard *shard, uint32_t ticket);
+/* A leased ticket into another list. */
+void pawl__lanes_move(struct lanes *lanes, uint32_t ticket, uint32_t list);
 
 /* An agent goes on as one of before: what that one had is in its list. */
 void pawl__lanes_adopt(struct shard *shard, uint32_t port, uint64_t incarnation);

@@ -12,6 +12,7 @@
 #include "machine/blocks.h"
 #include "shard/durable.h"
 #include "shard/lanes.h"
+#include "shard/refusals.h"
 #include "shard/runtime.h"
 #include "shard/timers.h"
 
@@ -63,11 +64,13 @@ int pawl__lanes_create(struct pawl_runtime *runtime, const struct pawl_options *
     for (unsigned i = 0; i < options->lane_count; i++)
         pawl__lane_init(&runtime->lanes[i], &options->lanes[i], runtime->open_ns);
     runtime->lane_count = options->lane_count;
+    runtime->orphan_ns = options->orphan_ns;
     return 0;
 }
 
 void pawl__lanes_destroy(struct pawl_runtime *runtime)
 {
+    pawl__formers_fini(&runtime->formers);
     free(runtime->lanes);
 }
 
@@ -185,16 +188,19 @@ int pawl__lanes_init(struct shard *shard)
     shard->lanes = lanes;
     pawl__order_pool_init(&lanes->pool, &pawl__allocator_libc);
     lanes->parts = calloc(runtime->lane_count, sizeof(*lanes->parts));
-    lanes->held = calloc(PORTS_MAX + 1, sizeof(*lanes->held));
+    lanes->held = calloc(HELD_LISTS, sizeof(*lanes->held));
     lanes->let_go = calloc(PORTS_MAX, sizeof(*lanes->let_go));
     lanes->adopted = calloc(PORTS_MAX, sizeof(*lanes->adopted));
     lanes->round = calloc(PORTS_MAX, sizeof(*lanes->round));
     lanes->served = calloc(PORTS_MAX, sizeof(*lanes->served));
+    lanes->refusals = calloc(1, sizeof(*lanes->refusals));
     if (lanes->parts == NULL || lanes->held == NULL || lanes->let_go == NULL ||
-        lanes->adopted == NULL || lanes->round == NULL || lanes->served == NULL)
+        lanes->adopted == NULL || lanes->round == NULL || lanes->served == NULL ||
+        lanes->refusals == NULL)
         return -ENOMEM;
     lanes->count = runtime->lane_count;
     lanes->beat_ns = UINT64_MAX;
+    lanes->before_ns = lanes_orphans_end_ns(runtime->open_ns, runtime->orphan_ns);
     for (uint32_t i = 0; i < lanes->count; i++) {
         lanes->parts[i].lane = &runtime->lanes[i];
         pawl__order_init(&lanes->parts[i].order, &lanes->pool, &lanes->tickets);
@@ -218,6 +224,7 @@ void pawl__lanes_fini(struct shard *shard)
     }
     pawl__order_pool_fini(&lanes->pool);
     slab_fini(&lanes->tickets);
+    free(lanes->refusals);
     free(lanes->served);
     free(lanes->round);
     free(lanes->adopted);
@@ -308,6 +315,8 @@ static int restore_one(struct shard *shard, uint32_t index, uint32_t *number)
     };
     slot->extension = made;
     if (role == ROLE_LEASED) {
+        if (pawl__formers_add(&shard->runtime->formers, claim.agent, claim.name) != 0)
+            return -ENOMEM;
         renew_deadline(shard, slot);
         pawl__lane_hold(lanes->parts[position].lane, 1);
     }

@@ -87,6 +87,14 @@ static void flush(struct pawl_port *port, uint32_t touched)
     }
 }
 
+/* relaxed: as in post_begin; whose port it is has been said by its producer himself */
+static bool is_admitted(const struct pawl_port *port)
+{
+    const uint32_t admits = load_relaxed(&port->registry->admits);
+
+    return admits == ADMITS_ALL || (admits == ADMITS_AGENTS && load_relaxed(&port->agent) != NULL);
+}
+
 /*
  * Every post lies between these two. begin: whether posting is allowed at all; then it stays so until end
  * (shard/registry.h). relaxed: the barrier and the release of end order what matters.
@@ -97,7 +105,7 @@ static bool post_begin(struct pawl_port *port)
 
     store_relaxed(&port->posting, 1);
     barrier_light(registry->asymmetric);
-    if (likely(load_relaxed(&registry->admits) != 0 && load_relaxed(&port->closing) == 0))
+    if (likely(is_admitted(port) && load_relaxed(&port->closing) == 0))
         return true;
     store_release(&port->posting, 0);
     return false;

@@ -231,7 +231,7 @@ int pawl_task_create(struct pawl_runtime *runtime, const struct pawl_task_spec *
         error = pawl__portless_get(runtime->number, runtime->ports, &port);
         return error != 0 ? error : create_and_wait(port, spec, task);
     }
-    if (load_acquire(&ports->admits) == 0)
+    if (load_acquire(&ports->admits) != ADMITS_ALL)
         return -EBUSY;
     error =
         pawl__create_check(runtime->machines, runtime->machine_count, runtime->shard_count, spec);

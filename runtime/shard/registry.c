@@ -169,18 +169,30 @@ void pawl__ports_set_started(struct port_registry *registry)
     pthread_mutex_unlock(&registry->mutex);
 }
 
-void pawl__ports_refuse(struct port_registry *registry)
+/* Whether a post of this port may be under way that is not admitted any more. Mutex held. */
+static bool is_posting(const struct port_entry *entry, enum admits admits)
+{
+    const struct pawl_port *port;
+
+    if ((load_relaxed(&entry->life) & 1) == 0) /* relaxed: mutex held */
+        return false;
+    port = load_relaxed(&entry->port); /* relaxed: mutex held */
+    if (admits == ADMITS_AGENTS && load_acquire(&port->agent) != NULL)
+        return false;
+    return load_acquire(&port->posting) != 0;
+}
+
+void pawl__ports_refuse(struct port_registry *registry, enum admits admits)
 {
     const struct timespec moment = {.tv_nsec = POSTING_LOOK_NS};
 
-    store_release(&registry->admits, 0);
+    store_release(&registry->admits, admits);
     pawl__barrier_heavy(registry->asymmetric);
     pthread_mutex_lock(&registry->mutex);
     for (uint32_t i = 0; i < load_relaxed(&registry->top); i++) { /* relaxed: mutex held */
         const struct port_entry *entry = &registry->entries[i];
 
-        while ((load_relaxed(&entry->life) & 1) != 0 &&
-               load_acquire(&load_relaxed(&entry->port)->posting) != 0)
+        while (is_posting(entry, admits))
             nanosleep(&moment, NULL); /* its thread has lost its core in the middle of a post */
     }
     pthread_mutex_unlock(&registry->mutex);

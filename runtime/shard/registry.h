@@ -34,6 +34,9 @@ struct port_entry {
     _Atomic(struct pawl_port *) port;
 };
 
+/* Who may post. */
+enum admits { ADMITS_NONE, ADMITS_AGENTS, ADMITS_ALL };
+
 struct port_registry {
     const struct aliases *aliases; /* I: NULL where no task has moved (shard/alias.h) */
     uint32_t shard_count;          /* I, as the following */
@@ -43,7 +46,8 @@ struct port_registry {
     uint64_t key_seed;
     bool host_driven;
     bool asymmetric;          /* of the barriers */
-    _Atomic uint32_t admits;  /* M: posting is allowed */
+    _Atomic uint32_t admits;  /* M: enum admits */
+    _Atomic uint32_t drains;  /* M: grows with each drain, when it has closed admission */
     bool started;             /* R: a shard may have seen ports */
     _Atomic uint32_t stopped; /* M: no shard will be turned any more */
     _Atomic uint32_t top;     /* R writes, any reads: entries ever used */
@@ -68,8 +72,11 @@ void pawl__port_abandon(struct pawl_port *port);
 /* Frees abandoned ports that every shard has left (all of them, once stopped). */
 void pawl__ports_reap(struct port_registry *registry);
 
-/* Closes admission: afterwards every event that was or will be accepted is in its ring. */
-void pawl__ports_refuse(struct port_registry *registry);
+/*
+ * Closes admission, for all or for all but agents: afterwards every event that was or will be
+ * accepted of the others is in its ring.
+ */
+void pawl__ports_refuse(struct port_registry *registry, enum admits admits);
 
 /* Shards are about to be turned for the first time. */
 void pawl__ports_set_started(struct port_registry *registry);

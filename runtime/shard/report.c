@@ -10,6 +10,7 @@
 #include "shard/durable.h"
 #include "shard/exchange.h"
 #include "shard/intake.h"
+#include "shard/refusals.h"
 #include "shard/shard.h"
 #include "task/event.h"
 
@@ -98,6 +99,8 @@ void pawl__report_failed(struct shard *shard, const struct pawl_event *event, ui
         const struct pawl_completion completion = {
             .task = task, .tag = event->tag, .status = error};
 
+        if (shard->lanes != NULL)
+            pawl__refusals_note(shard, event, source, error);
         /* A refusal tells of the steps before it: that a task has ended, that a key is taken. */
         if (shard->durable != NULL)
             pawl__durable_complete(shard, source, &completion);

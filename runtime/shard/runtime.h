@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "shard/alias.h"
+#include "shard/formers.h"
 #include "shard/registry.h"
 #include <pawl/work.h>
 
@@ -61,6 +62,8 @@ struct pawl_runtime {
     struct lane *lanes;       /* I: lane_count of them (shard/lanes.h) */
     uint32_t lane_count;
     uint32_t lane_machine;                /* I: of lanes' own tasks, or LANE_MACHINE_NONE */
+    uint64_t orphan_ns;                   /* I: pawl_options.orphan_ns */
+    struct formers formers;               /* I: agents that had leases when the store was opened */
     _Atomic uint64_t lanes_told;          /* A: grows: lanes are to be looked at again */
     const struct pawl_work_options *work; /* I: NULL: none */
     const struct pawl_machine *work_machines[PAWL_WORK_MACHINES]; /* I: the last ones listed */

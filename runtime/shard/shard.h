@@ -65,6 +65,7 @@ struct deferral {
     uint32_t next;  /* towards the newest; the newest's is the oldest */
     uint32_t count; /* in the newest: how many there are */
     uint16_t source;
+    bool unasked; /* nobody waits for its answer, so a drain waits for it */
 };
 
 /* What a machine is to this shard. */
@@ -191,8 +192,10 @@ struct shard {
     _Atomic uint32_t busy_steps; /* S: grows between two steps of one task */
     _Atomic uint32_t busy_event; /* S: its code; the turn's number is published[0] */
     /* For telling that nothing is under way (watch/drain.h): */
-    _Atomic uint64_t routed; /* S: events sent to any shard from inside, ever */
-    _Atomic uint64_t taken;  /* S: of these, events taken here whose turn has ended */
+    _Atomic uint64_t routed;       /* S: events sent to any shard from inside, ever */
+    _Atomic uint64_t taken;        /* S: of these, events taken here whose turn has ended */
+    _Atomic uint32_t unasked;      /* S: deferred events whose answer nobody waits for */
+    _Atomic uint64_t unasked_task; /* S: a task that was given one */
 
     /* Written by others. */
     _Alignas(2 * CACHE_LINE) struct park park;

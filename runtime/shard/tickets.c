@@ -88,6 +88,11 @@ static void count_ready(struct lanes *lanes, uint32_t lane, int change)
     lanes->changed = true;
 }
 
+static bool only_waits(uint32_t holder)
+{
+    return holder == HELD_BEFORE || holder == HELD_ORPHANS;
+}
+
 void pawl__lanes_place(struct shard *shard, uint32_t index)
 {
     struct lanes *lanes = shard->lanes;
@@ -97,6 +102,7 @@ void pawl__lanes_place(struct shard *shard, uint32_t index)
         list_put(lanes, &lanes->held[ticket->holder], index);
         lanes->parts[ticket->lane].count[LANE_LEASED]++;
         lanes->held_count++;
+        lanes->waiting += only_waits(ticket->holder);
         lanes->beat_ns = 0; /* whoever has it now is to be looked at */
         lanes->changed = true;
         return;
@@ -121,6 +127,7 @@ void pawl__lanes_take_out(struct shard *shard, uint32_t index)
         list_take_out(lanes, &lanes->held[ticket->holder], index);
         part->count[LANE_LEASED]--;
         lanes->held_count--;
+        lanes->waiting -= only_waits(ticket->holder);
         if (lane_release(part->lane, ticket_round(ticket), 1))
             pawl__lanes_wake(shard->runtime);
         break;
@@ -178,23 +185,25 @@ void pawl__lanes_take_back(struct shard *shard)
 
 /* ---- Agents that are gone ---- */
 
-void pawl__lanes_orphan(struct shard *shard, uint32_t index)
+void pawl__lanes_move(struct lanes *lanes, uint32_t index, uint32_t list)
 {
-    struct lanes *lanes = shard->lanes;
     struct ticket *ticket = lanes_ticket(lanes, index);
 
     list_take_out(lanes, &lanes->held[ticket->holder], index);
-    ticket->holder = HELD_BEFORE;
-    list_put(lanes, &lanes->held[HELD_BEFORE], index);
+    lanes->waiting -= only_waits(ticket->holder);
+    ticket->holder = list;
+    list_put(lanes, &lanes->held[list], index);
+    lanes->waiting += only_waits(list);
+    lanes->changed = true;
 }
 
-void pawl__lanes_adopt(struct shard *shard, uint32_t port, uint64_t incarnation)
+static void adopt_from(struct shard *shard, uint32_t list, uint32_t port, uint64_t incarnation)
 {
     struct lanes *lanes = shard->lanes;
     uint32_t next;
 
-    for (uint32_t index = lanes->held[HELD_BEFORE]; index != 0; index = next) {
-        struct ticket *ticket = lanes_ticket(lanes, index);
+    for (uint32_t index = lanes->held[list]; index != 0; index = next) {
+        const struct ticket *ticket = lanes_ticket(lanes, index);
         struct slot *slot = table_slot(&shard->table, ticket->slot);
         /* relaxed: our own */
         const uint8_t machine = head_machine(load_relaxed(&slot->head));
@@ -204,10 +213,13 @@ void pawl__lanes_adopt(struct shard *shard, uint32_t port, uint64_t incarnation)
         words_load((uint64_t *)(void *)&claim,
                    table_context(&shard->table, slot, shard->machines[machine].context_size),
                    sizeof(claim) / 8);
-        if (claim.agent != incarnation)
-            continue;
-        list_take_out(lanes, &lanes->held[HELD_BEFORE], index);
-        ticket->holder = port;
-        list_put(lanes, &lanes->held[port], index);
+        if (claim.agent == incarnation)
+            pawl__lanes_move(lanes, index, port);
     }
+}
+
+void pawl__lanes_adopt(struct shard *shard, uint32_t port, uint64_t incarnation)
+{
+    adopt_from(shard, HELD_BEFORE, port, incarnation);
+    adopt_from(shard, HELD_ORPHANS, port, incarnation);
 }

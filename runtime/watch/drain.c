@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "shard/intake.h"
+#include "shard/lanes.h"
 #include "watch/monitor.h"
 
 /* Slots looked at to name a task with deferred events. */
@@ -27,6 +28,44 @@ static uint64_t ports_waiting(const struct pawl_runtime *runtime, unsigned *shar
     return waiting;
 }
 
+void pawl__drain_begin(struct pawl_runtime *runtime)
+{
+    pawl__ports_refuse(runtime->ports, ADMITS_AGENTS);
+    add_acq_rel(&runtime->ports->drains, 1); /* (R1) pairs with (R2) in shard/lanes.c */
+    pawl__ports_wake_shards(runtime->ports);
+}
+
+static uint64_t leases(const struct pawl_runtime *runtime, unsigned *shard)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < runtime->shard_count && runtime->lane_count > 0; i++) {
+        const uint32_t busy = load_acquire(&runtime->shards[i]->lanes->busy);
+
+        if (busy > 0)
+            *shard = i;
+        count += busy;
+    }
+    return count;
+}
+
+uint64_t pawl__drain_leases(const struct pawl_runtime *runtime)
+{
+    unsigned shard;
+
+    return leases(runtime, &shard);
+}
+
+bool pawl__drain_has_no_leases(const struct pawl_runtime *runtime)
+{
+    const uint32_t drains = load_acquire(&runtime->ports->drains);
+
+    for (unsigned i = 0; i < runtime->shard_count && runtime->lane_count > 0; i++)
+        if (load_acquire(&runtime->shards[i]->lanes->drained) != drains) /* (R4) pairs with (R3) */
+            return false;
+    return pawl__drain_leases(runtime) == 0;
+}
+
 /* Events routed inside and not yet handled. */
 static uint64_t under_way(const struct pawl_runtime *runtime)
 {
@@ -39,12 +78,13 @@ static uint64_t under_way(const struct pawl_runtime *runtime)
     return routed - taken;
 }
 
+/* Those whose answer nobody waits for. */
 static uint64_t deferred(const struct pawl_runtime *runtime, unsigned *shard)
 {
     uint64_t count = 0;
 
     for (unsigned i = 0; i < runtime->shard_count && count == 0; i++) {
-        count = slab_live(&runtime->shards[i]->deferrals);
+        count = load_acquire(&runtime->shards[i]->unasked);
         *shard = i;
     }
     return count;
@@ -61,27 +101,83 @@ bool pawl__drain_is_quiet(const struct pawl_runtime *runtime)
            under_way(runtime) == 0;
 }
 
-/*
- * A task of the shard that keeps deferred events; a racy look at the owner's field, for a report.
- */
+/* A racy look at the owner's field, for a report. */
+static bool is_deferring(const struct pawl_runtime *runtime, struct pawl_task task)
+{
+    return slot_deferred(
+               table_slot(&runtime->shards[pawl_task_shard(task)]->table, id_slot(task))) != 0;
+}
+
+static void name_task(struct pawl_drain_report *report, const struct pawl_view *view)
+{
+    report->task = view->task;
+    report->machine = view->machine;
+    report->state = view->state;
+}
+
+/* The task that was last given one, if it still has some; or any of the shard that has. */
 static bool find_deferring(const struct pawl_runtime *runtime, unsigned number,
                            struct pawl_drain_report *report)
 {
+    /* relaxed: any of them will do */
+    const struct pawl_task last = {load_relaxed(&runtime->shards[number]->unasked_task)};
     struct pawl_walk walk = {.shard = number};
     struct pawl_view view = {0};
 
+    if (last.id != 0 && pawl_task_peek(runtime, last, &view) == 0 && is_deferring(runtime, last)) {
+        name_task(report, &view);
+        return true;
+    }
     while (!walk.done && walk.shard == number && walk.slot < DEFERRED_LOOK) {
         if (pawl_task_walk(runtime, &walk, NULL, &view, 1, DEFERRED_LOOK) != 1 ||
             pawl_task_shard(view.task) != number)
             break;
-        if (slot_deferred(table_slot(&runtime->shards[number]->table, id_slot(view.task))) != 0) {
-            report->task = view.task;
-            report->machine = view.machine;
-            report->state = view.state;
+        if (is_deferring(runtime, view.task)) {
+            name_task(report, &view);
             return true;
         }
     }
     return false;
+}
+
+/* A task of the shard that an agent of this opening has. */
+static bool find_leased(const struct pawl_runtime *runtime, unsigned number,
+                        struct pawl_drain_report *report, struct pawl_claim *claim)
+{
+    struct pawl_walk walk = {.shard = number};
+    struct pawl_view view = {.context = claim, .context_capacity = sizeof(*claim)};
+
+    while (!walk.done && walk.shard == number && walk.slot < DEFERRED_LOOK) {
+        const struct pawl_machine *machine;
+
+        if (pawl_task_walk(runtime, &walk, NULL, &view, 1, DEFERRED_LOOK) != 1 ||
+            pawl_task_shard(view.task) != number)
+            break;
+        machine = runtime->machines[view.machine].machine;
+        if (machine->lease_event == UINT16_MAX || machine->states[view.state].role != ROLE_LEASED)
+            continue;
+        name_task(report, &view);
+        return true;
+    }
+    return false;
+}
+
+static void report_leases(const struct pawl_runtime *runtime, struct pawl_drain_report *report)
+{
+    const struct pawl_machine *machine;
+    struct pawl_claim claim;
+
+    report->blocker = PAWL_BLOCKED_BY_LEASE;
+    if (!find_leased(runtime, report->shard, report, &claim)) {
+        snprintf(report->text, sizeof(report->text), "agents have %" PRIu64 " leases",
+                 report->count);
+        return;
+    }
+    machine = runtime->machines[report->machine].machine;
+    snprintf(report->text, sizeof(report->text),
+             "task %016" PRIx64 " of machine '%s' is leased to agent %016" PRIx64
+             ", which has not reported (%" PRIu64 " leases in all)",
+             report->task.id, pawl_machine_name(machine), claim.agent, report->count);
 }
 
 static void say(struct pawl_drain_report *report, const char *text)
@@ -153,6 +249,11 @@ void pawl__drain_report(const struct pawl_runtime *runtime, struct pawl_drain_re
     memset(report, 0, sizeof(*report));
     if (report_step(runtime, report))
         return;
+    report->count = leases(runtime, &report->shard);
+    if (report->count > 0) {
+        report_leases(runtime, report);
+        return;
+    }
     report->count = ports_waiting(runtime, &report->shard);
     if (report->count > 0) {
         report->blocker = PAWL_BLOCKED_BY_PORT;

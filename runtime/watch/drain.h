@@ -1,8 +1,22 @@
 /*
  * drain.h - whether anything is still under way, and what.
  *
- * Layer: watch. Any thread. With posting closed, new events come only from steps (and timers, which
- * a drain does not wait for). The look:
+ * Layer: watch. A drain has two stages. In the first nothing is handed out any more, and only
+ * agents may post, until no lease is left that one of them could report on. In the second nobody
+ * may, until what has been posted is handled.
+ *
+ * The first stage. A shard may be in the middle of handing out when admission is closed, so its
+ * word counts only from a turn that has heard of the drain:
+ *
+ *   drain                                   shard
+ *   admits = agents        (release)        begins a turn: drains?            (acquire) R2
+ *   drains + 1             (release) R1     hands out, if admits says so
+ *   wakes the shards                        busy = its leases                 (release)
+ *   drained == drains?     (acquire) R4     drained = drains as it knew it    (release) R3
+ *   busy == 0?             (acquire)
+ *
+ * The second stage, with posting closed: new events come only from steps (and timers, which a drain
+ * does not wait for). The look:
  *
  *   1. every ring of every port is empty                       (acquire)
  *   2. taken  = sum of the shards' `taken`                     (acquire)
@@ -21,7 +35,16 @@
 
 #include "shard/runtime.h"
 
-/* True when no event is under way and none is deferred. */
+/* Begins the first stage. Thread: the life cycle's, which there is one of at a time. */
+void pawl__drain_begin(struct pawl_runtime *runtime);
+
+/* Leases that agents have, as of each shard's last turn. Any thread, as the following. */
+uint64_t pawl__drain_leases(const struct pawl_runtime *runtime);
+
+/* True when the first stage is over: there are none, and there will be none. */
+bool pawl__drain_has_no_leases(const struct pawl_runtime *runtime);
+
+/* True when no event is under way, and none deferred that nobody waits for. */
 bool pawl__drain_is_quiet(const struct pawl_runtime *runtime);
 
 /* Names one thing that is in the way. */

@@ -4,15 +4,14 @@
  *
  *     struct store_fixture s;
  *
- *     store_init(&s, NULL);                 an empty disk
- *     store_open(&s);                       a runtime on it; s.f is a fixture like any other (fixture.h)
+ *     store_begin(&s, NULL);                an empty disk (store_init) and a runtime on it (store_open); s.f is a
+ *                                           fixture like any other (fixture.h)
  *     task = store_create(&s, M_SYNC, 0);   returns when it is durable
  *     ... fixture_send(&s.f, ...); store_settle(&s);
  *     store_crash(&s, SIM_CRASH_POWER);     the process is gone; the disk is what a power loss leaves
  *     store_open(&s);
  *     ... fixture_puppet_of(&s.f, task) ...
- *     store_close(&s);                      in order: sealed, whole
- *     store_fini(&s);
+ *     store_end(&s);                        in order: sealed, whole (store_close); and all is freed (store_fini)
  *
  * The puppet comes in three kinds, by durability: a runtime has all of them. fixture_run and fixture_turn leave the
  * disk alone: what is under way stays so. store_run lets the disk end its writes as well, moving the clock along with
@@ -51,9 +50,9 @@ struct store_fixture_options {
     uint32_t port_capacity;
     const struct pawl_lane_def *lanes;
     unsigned lane_count;
+    uint64_t orphan_ns;
     struct pawl_store_options
-        store; /* directory and callbacks are the fixture's; size 0: all defaults, and
-                                        snapshots only when asked */
+        store; /* directory and callbacks are the fixture's; size 0: store_options */
     const struct pawl_machine_def *machines[FIXTURE_MACHINES]; /* none: the three puppets */
 };
 
@@ -128,6 +127,16 @@ static inline int store_reap(void *user, void *queue, struct pawl_storage_done *
 
 /* ---- making -------------------------------------------------------------------------------------- */
 
+/* Those that a store_fixture has if its test says nothing: small files, and snapshots only when asked. */
+static inline struct pawl_store_options store_options(void)
+{
+    struct pawl_store_options options = PAWL_STORE_OPTIONS_INIT;
+
+    options.segment_bytes = 1u << 20;
+    options.snapshot_bytes = UINT64_MAX;
+    return options;
+}
+
 static inline void store_init(struct store_fixture *s, const struct store_fixture_options *given)
 {
     static const enum pawl_durability kinds[M_COUNT] = {PAWL_DURABILITY_SYNC, PAWL_DURABILITY_ASYNC,
@@ -139,11 +148,8 @@ static inline void store_init(struct store_fixture *s, const struct store_fixtur
     memset(s, 0, sizeof(*s));
     s->options = given != NULL ? *given : none;
     store_current = s;
-    if (s->options.store.size == 0) {
-        s->options.store = PAWL_STORE_OPTIONS_INIT;
-        s->options.store.segment_bytes = 1u << 20;
-        s->options.store.snapshot_bytes = UINT64_MAX;
-    }
+    if (s->options.store.size == 0)
+        s->options.store = store_options();
     s->options.store.directory = STORE_DIRECTORY;
     s->options.store.on_failed = store_on_failed;
     if (s->options.latency_max_ns == 0)
@@ -212,6 +218,7 @@ static inline int store_try_open(struct store_fixture *s)
     options.exchange_ring = s->options.exchange_ring;
     options.lanes = s->options.lanes;
     options.lane_count = s->options.lane_count;
+    options.orphan_ns = s->options.orphan_ns;
     options.no_huge_pages = 1;
     options.user = f;
     options.on_undelivered = fixture_on_undelivered;
@@ -264,6 +271,18 @@ static inline void store_close(struct store_fixture *s)
 {
     store_stop(s);
     store_free(s);
+}
+
+static inline void store_begin(struct store_fixture *s, const struct store_fixture_options *given)
+{
+    store_init(s, given);
+    store_open(s);
+}
+
+static inline void store_end(struct store_fixture *s)
+{
+    store_close(s);
+    store_fini(s);
 }
 
 /* The process dies here: nothing that closing does reaches the disk. */
@@ -429,6 +448,25 @@ static inline struct pawl_completion store_call(struct store_fixture *s, struct 
                                                 uint16_t code, puppet_fn *fn, uint64_t arg)
 {
     return store_ask(s, task, code, puppet_word(fn), arg);
+}
+
+/* The task runs fn, which sends the target something; nobody is told. */
+static inline void store_post_call(struct store_fixture *s, struct pawl_task task, puppet_fn *fn,
+                                   struct pawl_task target)
+{
+    fixture_post(&s->f, &(struct pawl_event){
+                            .task = task, .code = P_CALL, .arg = {puppet_word(fn), target.id}});
+}
+
+/* The next completion is this one. */
+static inline void store_expect(struct store_fixture *s, uint32_t tag, int status,
+                                enum pawl_durability durability)
+{
+    const struct pawl_completion completion = fixture_reap(&s->f);
+
+    cr_assert_eq(completion.tag, tag);
+    cr_assert_eq(completion.status, status);
+    cr_assert_eq(completion.durability, durability);
 }
 
 /* A durable note: acknowledged. */

@@ -3,22 +3,9 @@
  * from ending.
  */
 #include "shard/agents.h"
-#include "support/store_fixture.h"
-
-#include "support/agent_fixture.h"
+#include "support/agents_fixture.h"
 
 #define SECOND FIXTURE_SECOND
-
-static struct fixture f;
-static const struct pawl_lane_def lanes[] = {{.name = "work", .lease_ns = 100 * SECOND}};
-static const char *const work_only[] = {"work"};
-
-static void open_on(unsigned shards)
-{
-    fixture_open(
-        &f, &(struct fixture_options){
-                .machines = {&chore_machine}, .shards = shards, .lanes = lanes, .lane_count = 1});
-}
 
 static int open_as(const struct pawl_agent_options *options)
 {
@@ -31,36 +18,6 @@ static int open_as(const struct pawl_agent_options *options)
     while (error == 0 && pawl_agent_close(agent, 0) != 0)
         fixture_run(&f);
     return error;
-}
-
-static struct pawl_agent *agent_with(uint32_t credits)
-{
-    const struct pawl_agent_options options = {
-        .name = "agent", .lanes = work_only, .lanes_count = 1, .credits = credits};
-    struct pawl_agent *agent = NULL;
-
-    cr_assert_eq(pawl_agent_open(f.runtime, &options, &agent), 0);
-    return agent;
-}
-
-/* Returns how many calls it took. */
-static unsigned close_agent(struct pawl_agent *agent)
-{
-    unsigned calls = 1;
-    int error;
-
-    for (; (error = pawl_agent_close(agent, 0)) != 0; calls++) {
-        cr_assert_eq(error, -EAGAIN);
-        cr_assert(calls < 20, "it does not come to an end");
-        fixture_run(&f);
-    }
-    return calls;
-}
-
-static struct pawl_task chore_on(unsigned shard)
-{
-    return chore_create(f.runtime, shard,
-                        &(struct chore){.claim = {.lane = pawl_lane_number("work")}});
 }
 
 /* Leases that the host takes in hand. */
@@ -86,7 +43,7 @@ Test(agent_life, options_that_make_no_agent_are_refused)
         .name = too_long + 1, .lanes = work_only, .lanes_count = 1};
     struct pawl_agent_options o = right;
 
-    open_on(1);
+    agents_open(1, 100 * SECOND);
     cr_assert_eq(open_as(&o), 0);
     o.name = too_long;
     cr_assert_eq(open_as(&o), -EINVAL);
@@ -139,7 +96,7 @@ Test(agent_life, a_stopped_runtime_takes_no_agents)
     const struct pawl_agent_options options = {
         .name = "agent", .lanes = work_only, .lanes_count = 1};
 
-    open_on(1);
+    agents_open(1, 100 * SECOND);
     cr_assert_eq(pawl_stop(f.runtime), 0);
     cr_assert_eq(open_as(&options), -EBUSY);
     fixture_close(&f);
@@ -149,13 +106,13 @@ Test(agent_life, every_opening_is_a_new_incarnation)
 {
     uint64_t before = 0;
 
-    open_on(1);
+    agents_open(1, 100 * SECOND);
     for (unsigned i = 0; i < 10; i++) {
-        struct pawl_agent *agent = agent_with(1);
+        struct pawl_agent *agent = agents_agent("agent", 1, 0);
 
         cr_assert(pawl_agent_incarnation(agent) > before);
         before = pawl_agent_incarnation(agent);
-        close_agent(agent);
+        agents_close(agent);
     }
     fixture_close(&f);
 }
@@ -172,8 +129,8 @@ Test(agent_life, a_name_has_one_number)
 
 Test(agent_life, an_agent_that_did_nothing_ends)
 {
-    open_on(3);
-    cr_assert(close_agent(agent_with(5)) > 1); /* every shard has to let it go */
+    agents_open(3, 100 * SECOND);
+    cr_assert(agents_close(agents_agent("agent", 5, 0)) > 1); /* every shard has to let it go */
     fixture_close(&f);
 }
 
@@ -182,20 +139,20 @@ Test(agent_life, leases_in_hand_are_lost_with_the_agent)
     struct pawl_agent *agent;
     struct pawl_lease leases[4];
 
-    open_on(2);
-    agent = agent_with(4);
+    agents_open(2, 100 * SECOND);
+    agent = agents_agent("agent", 4, 0);
     for (unsigned i = 0; i < 4; i++)
-        chore_on(i % 2);
+        agents_chore(i % 2);
     take(agent, leases, 4);
-    close_agent(agent);
+    agents_close(agent);
     for (unsigned i = 0; i < 4; i++) {
         cr_assert_eq(chore_at(leases[i].task).lost, 1u);
         cr_assert_eq(chore_at(leases[i].task).released, 0u);
     }
     /* Others get them, at once. */
-    agent = agent_with(4);
+    agent = agents_agent("agent", 4, 0);
     take(agent, leases, 4);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -205,15 +162,15 @@ Test(agent_life, leases_that_nobody_has_seen_go_back_unharmed)
     struct pawl_lease leases[9];
     struct pawl_task tasks[9];
 
-    open_on(2);
-    agent = agent_with(9);
+    agents_open(2, 100 * SECOND);
+    agent = agents_agent("agent", 9, 0);
     for (unsigned i = 0; i < 9; i++)
-        tasks[i] = chore_on(i % 2);
+        tasks[i] = agents_chore(i % 2);
     /* Three in hand, three here, three on their way. */
     pawl_agent_next(agent, leases, 0, 0);
     fixture_run(&f);
     cr_assert_eq(pawl_agent_next(agent, leases, 3, 0), 3);
-    close_agent(agent);
+    agents_close(agent);
     for (unsigned i = 0; i < 9; i++) {
         const struct chore chore = chore_at(tasks[i]);
         bool in_hand = false;
@@ -232,12 +189,12 @@ Test(agent_life, what_was_offered_when_it_closed_goes_back_too)
     struct pawl_lease lease;
     struct pawl_task task;
 
-    open_on(1);
-    agent = agent_with(1);
-    task = chore_on(0);
+    agents_open(1, 100 * SECOND);
+    agent = agents_agent("agent", 1, 0);
+    task = agents_chore(0);
     cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 0);
     cr_assert_eq(pawl_turn(f.runtime, 0) > 0, true); /* handed out, and nobody has looked */
-    close_agent(agent);
+    agents_close(agent);
     cr_assert_eq(chore_at(task).released, 1u);
     cr_assert_eq(chore_at(task).lost, 0u);
     fixture_close(&f);
@@ -249,14 +206,14 @@ Test(agent_life, what_was_reported_before_the_end_counts)
     struct pawl_agent *agent;
     struct pawl_lease leases[20];
 
-    open_on(2);
-    agent = agent_with(20);
+    agents_open(2, 100 * SECOND);
+    agent = agents_agent("agent", 20, 0);
     for (unsigned i = 0; i < 20; i++)
-        chore_on(i % 2);
+        agents_chore(i % 2);
     take(agent, leases, 20);
     for (unsigned i = 0; i < 20; i++)
         cr_assert_eq(pawl_agent_report(agent, &leases[i], &done), 0);
-    close_agent(agent);
+    agents_close(agent);
     for (unsigned i = 0; i < 20; i++) {
         cr_assert_eq(chore_at(leases[i].task).done, 1u);
         cr_assert_eq(chore_at(leases[i].task).lost, 0u);
@@ -271,14 +228,14 @@ Test(agent_life, receipts_that_nobody_takes_do_not_hold_it_up)
     struct pawl_lease leases[3];
     struct pawl_task tasks[3];
 
-    open_on(1);
-    agent = agent_with(3);
+    agents_open(1, 100 * SECOND);
+    agent = agents_agent("agent", 3, 0);
     for (unsigned i = 0; i < 3; i++)
-        tasks[i] = chore_on(0);
+        tasks[i] = agents_chore(0);
     take(agent, leases, 1);
     while (pawl_agent_report(agent, &leases[0], &progress) == 0)
         fixture_run(&f);
-    close_agent(agent);
+    agents_close(agent);
     for (unsigned i = 0; i < 3; i++)
         cr_assert_eq(chore_at(tasks[i]).lost + chore_at(tasks[i]).released, 1u);
     fixture_close(&f);
@@ -291,14 +248,14 @@ Test(agent_life, a_report_that_its_task_keeps_does_not_hold_it_up)
     struct pawl_agent *agent;
     struct pawl_lease lease;
 
-    open_on(1);
-    agent = agent_with(1);
-    chore_on(0);
+    agents_open(1, 100 * SECOND);
+    agent = agents_agent("agent", 1, 0);
+    agents_chore(0);
     take(agent, &lease, 1);
     cr_assert_eq(pawl_agent_report(agent, &lease, &accept), 0);
     fixture_run(&f);
     cr_assert_eq(pawl_agent_settle(agent, 0), -EAGAIN);
-    close_agent(agent);
+    agents_close(agent);
     cr_assert_eq(chore_at(lease.task).accepted, 1u);
     cr_assert_eq(chore_at(lease.task).lost, 1u);
     fixture_close(&f);
@@ -311,15 +268,15 @@ Test(agent_life, nothing_is_done_with_an_agent_that_is_being_closed)
     struct pawl_receipt receipt;
     struct pawl_lease lease;
 
-    open_on(1);
-    agent = agent_with(1);
-    chore_on(0);
+    agents_open(1, 100 * SECOND);
+    agent = agents_agent("agent", 1, 0);
+    agents_chore(0);
     take(agent, &lease, 1);
     cr_assert_eq(pawl_agent_close(agent, 0), -EAGAIN);
     cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), -EBUSY);
     cr_assert_eq(pawl_agent_report(agent, &lease, &done), -EBUSY);
     cr_assert_eq(pawl_agent_receipts(agent, &receipt, 1), 0);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -328,11 +285,11 @@ Test(agent_life, it_ends_in_a_runtime_that_was_stopped)
     struct pawl_agent *agent, *idle;
     struct pawl_lease lease;
 
-    open_on(2);
-    agent = agent_with(3);
-    idle = agent_with(3);
-    chore_on(0);
-    chore_on(1);
+    agents_open(2, 100 * SECOND);
+    agent = agents_agent("agent", 3, 0);
+    idle = agents_agent("agent", 3, 0);
+    agents_chore(0);
+    agents_chore(1);
     take(agent, &lease, 1);
     cr_assert_eq(pawl_agent_next(idle, &lease, 1, 0), 0);
     cr_assert_eq(pawl_agent_report(agent, &lease, &(struct pawl_report){.kind = PAWL_REPORT_DONE}),
@@ -358,8 +315,8 @@ Test(agent_life, it_ends_in_a_runtime_that_was_never_started)
     options.machines = (const struct pawl_machine *const *)&machine;
     options.machine_count = 1;
     options.shards = 2;
-    options.lanes = lanes;
-    options.lane_count = 1;
+    options.lanes = agents_lanes;
+    options.lane_count = 2;
     options.drive = PAWL_DRIVE_HOST;
     cr_assert_eq(pawl_open(&options, &runtime), 0);
     cr_assert_eq(pawl_agent_open(runtime, &own, &agent), 0);
@@ -378,15 +335,15 @@ Test(agent_life, agents_that_come_and_go_lose_no_task)
     struct pawl_lease leases[64];
     struct pawl_agent *last;
 
-    open_on(3);
+    agents_open(3, 100 * SECOND);
     for (unsigned i = 0; i < 30; i++)
-        chore_on(i % 3);
+        agents_chore(i % 3);
     for (unsigned round = 0; round < 300; round++) {
         const unsigned dice = (unsigned)(mix64(++random) >> 33);
         struct pawl_agent *agents[3];
 
         for (unsigned i = 0; i < 3; i++) {
-            agents[i] = agent_with(1 + dice % 7 * i);
+            agents[i] = agents_agent("agent", 1 + dice % 7 * i, 0);
             pawl_agent_next(agents[i], leases, 0, 0);
         }
         if (dice % 2 == 0)
@@ -402,150 +359,10 @@ Test(agent_life, agents_that_come_and_go_lose_no_task)
         if (dice % 3 == 0)
             fixture_turn(&f);
         for (unsigned i = 0; i < 3; i++)
-            close_agent(agents[i]);
+            agents_close(agents[i]);
     }
-    last = agent_with(64);
+    last = agents_agent("agent", 64, 0);
     take(last, leases, 30);
-    close_agent(last);
+    agents_close(last);
     fixture_close(&f);
-}
-
-/* ---- Durable tasks ---- */
-
-static struct store_fixture s;
-static struct pawl_machine_def durable_chore;
-
-static void store_of_chores(void)
-{
-    durable_chore = chore_machine;
-    durable_chore.durability = PAWL_DURABILITY_SYNC;
-    store_init(&s, &(struct store_fixture_options){
-                       .machines = {&durable_chore}, .lanes = lanes, .lane_count = 1});
-    store_open(&s);
-}
-
-static struct pawl_task durable_chore_on(unsigned shard)
-{
-    const struct chore chore = {.claim = {.lane = pawl_lane_number("work")}};
-    const struct pawl_task_spec spec = {
-        .shard = shard, .context = &chore, .context_size = sizeof(chore)};
-    struct pawl_task task;
-
-    cr_assert_eq(store_try_create(&s, &spec, &task), 0);
-    cr_assert(store_settle(&s));
-    return task;
-}
-
-static struct pawl_agent *durable_agent(uint64_t resume)
-{
-    const struct pawl_agent_options options = {
-        .name = "agent", .lanes = work_only, .lanes_count = 1, .resume = resume};
-    struct pawl_agent *agent = NULL;
-
-    cr_assert_eq(pawl_agent_open(s.f.runtime, &options, &agent), 0);
-    return agent;
-}
-
-static void close_durable_agent(struct pawl_agent *agent)
-{
-    int error;
-
-    while ((error = pawl_agent_close(agent, 0)) != 0) {
-        cr_assert_eq(error, -EAGAIN);
-        store_run(&s);
-    }
-}
-
-/* The power goes; whatever the host still holds of the runtime is thrown away. */
-static void power_loss(struct pawl_agent *agent)
-{
-    sim_disk_die(s.disk);
-    store_stop(&s);
-    cr_assert_eq(pawl_agent_close(agent, 0), 0);
-    store_free(&s);
-    sim_disk_crash(s.disk, SIM_CRASH_POWER);
-    sim_disk_reopen(s.disk);
-    store_open(&s);
-}
-
-Test(agent_life, a_lease_comes_when_it_is_on_the_disk)
-{
-    struct pawl_agent *agent;
-    struct pawl_lease lease;
-
-    store_of_chores();
-    agent = durable_agent(0);
-    durable_chore_on(0);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 0);
-    cr_assert(fixture_turn(&s.f) > 0);
-    fixture_turn(&s.f);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 0);
-    store_run(&s);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 1);
-    close_durable_agent(agent);
-    store_close(&s);
-    store_fini(&s);
-}
-
-Test(agent_life, an_incarnation_goes_on_after_the_process_was_started_again)
-{
-    const struct pawl_agent_options again = {.name = "agent", .lanes = work_only, .lanes_count = 1};
-    struct pawl_agent_options options = again;
-    struct pawl_agent *agent, *other = NULL;
-    struct pawl_receipt receipt;
-    struct pawl_lease lease;
-    uint64_t incarnation;
-
-    store_of_chores();
-    agent = durable_agent(0);
-    incarnation = pawl_agent_incarnation(agent);
-    durable_chore_on(0);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 0);
-    store_run(&s);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 1);
-    power_loss(agent);
-    agent = durable_agent(incarnation);
-    cr_assert_eq(pawl_agent_incarnation(agent), incarnation);
-    /* Nobody else can be it, and what is new is newer. */
-    options.resume = incarnation;
-    cr_assert_eq(pawl_agent_open(s.f.runtime, &options, &other), -EEXIST);
-    cr_assert_eq(pawl_agent_open(s.f.runtime, &again, &other), 0);
-    cr_assert(pawl_agent_incarnation(other) > incarnation);
-    options.resume = pawl_agent_incarnation(other);
-    close_durable_agent(other);
-    cr_assert_eq(pawl_agent_open(s.f.runtime, &options, &other), -EINVAL);
-    /* The lease of before is its own. */
-    cr_assert_eq(pawl_agent_report(agent, &lease, &(struct pawl_report){.kind = PAWL_REPORT_DONE}),
-                 0);
-    store_run(&s);
-    cr_assert_eq(pawl_agent_receipts(agent, &receipt, 1), 1);
-    cr_assert_eq(receipt.status, 0);
-    cr_assert_eq(chore_of(s.f.runtime, lease.task, NULL).done, 1u);
-    close_durable_agent(agent);
-    store_close(&s);
-    store_fini(&s);
-}
-
-Test(agent_life, after_a_restart_a_new_incarnation_has_no_old_leases)
-{
-    struct pawl_agent *agent;
-    struct pawl_receipt receipt;
-    struct pawl_lease lease;
-
-    store_of_chores();
-    agent = durable_agent(0);
-    durable_chore_on(0);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 0);
-    store_run(&s);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 1);
-    power_loss(agent);
-    agent = durable_agent(0);
-    cr_assert_eq(pawl_agent_report(agent, &lease, &(struct pawl_report){.kind = PAWL_REPORT_DONE}),
-                 0);
-    store_run(&s);
-    cr_assert_eq(pawl_agent_receipts(agent, &receipt, 1), 1);
-    cr_assert_eq(receipt.status, -EPERM);
-    close_durable_agent(agent);
-    store_close(&s);
-    store_fini(&s);
 }

@@ -7,49 +7,9 @@
 #include <time.h>
 
 #include "shard/agents.h"
-#include "support/fixture.h"
-
-#include "support/agent_fixture.h"
+#include "support/agents_fixture.h"
 
 #define SECOND FIXTURE_SECOND
-
-static struct fixture f;
-static const struct pawl_lane_def lanes[] = {{.name = "work", .lease_ns = 10 * SECOND},
-                                             {.name = "other", .lease_ns = 10 * SECOND}};
-static const char *const work_only[] = {"work"};
-
-static void open_on(unsigned shards)
-{
-    fixture_open(
-        &f, &(struct fixture_options){
-                .machines = {&chore_machine}, .shards = shards, .lanes = lanes, .lane_count = 2});
-}
-
-static struct pawl_agent *agent_with(const char *name, uint32_t credits, uint32_t reports)
-{
-    const struct pawl_agent_options options = {
-        .name = name, .lanes = work_only, .lanes_count = 1, .credits = credits, .reports = reports};
-    struct pawl_agent *agent = NULL;
-
-    cr_assert_eq(pawl_agent_open(f.runtime, &options, &agent), 0);
-    return agent;
-}
-
-static void close_agent(struct pawl_agent *agent)
-{
-    int error;
-
-    while ((error = pawl_agent_close(agent, 0)) != 0) {
-        cr_assert_eq(error, -EAGAIN);
-        fixture_run(&f);
-    }
-}
-
-static struct pawl_task chore_on(unsigned shard)
-{
-    return chore_create(f.runtime, shard,
-                        &(struct chore){.claim = {.lane = pawl_lane_number("work")}});
-}
 
 /* Grants, lets the shards turn, takes what has come. */
 static int next(struct pawl_agent *agent, struct pawl_lease *taken, unsigned capacity)
@@ -104,9 +64,9 @@ Test(agents, a_lease_says_which_task_and_until_when)
     struct pawl_task task;
     struct pawl_lease lease;
 
-    open_on(1);
-    agent = agent_with("one", 0, 0);
-    task = chore_on(0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("one", 0, 0);
+    task = agents_chore(0);
     lease = lease_one(agent);
     cr_assert_eq(lease.task.id, task.id);
     cr_assert(lease.token != 0);
@@ -116,7 +76,7 @@ Test(agents, a_lease_says_which_task_and_until_when)
     cr_assert_eq(lease.claim.agent, pawl_agent_incarnation(agent));
     cr_assert_eq(lease.claim.deadline_ns, fixture_now(&f) + 10 * SECOND);
     cr_assert_eq(report(agent, &lease, PAWL_REPORT_DONE), 0);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -125,10 +85,10 @@ Test(agents, no_more_leases_at_once_than_credits)
     struct pawl_agent *agent;
     struct pawl_lease leases[8];
 
-    open_on(2);
-    agent = agent_with("three", 3, 0);
+    agents_open(2, 10 * SECOND);
+    agent = agents_agent("three", 3, 0);
     for (unsigned i = 0; i < 10; i++)
-        chore_on(i % 2);
+        agents_chore(i % 2);
     cr_assert_eq(next(agent, leases, 8), 3);
     cr_assert_eq(next(agent, leases + 3, 5), 0);
     /* Each that is given back makes room for one. */
@@ -136,7 +96,7 @@ Test(agents, no_more_leases_at_once_than_credits)
     cr_assert_eq(next(agent, leases + 3, 5), 0); /* the receipt has only just come */
     cr_assert_eq(next(agent, leases + 3, 5), 1);
     cr_assert_eq(next(agent, leases + 4, 4), 0);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -145,10 +105,10 @@ Test(agents, leases_wait_until_there_is_room_for_them)
     struct pawl_agent *agent;
     struct pawl_lease leases[5];
 
-    open_on(1);
-    agent = agent_with("five", 5, 0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("five", 5, 0);
     for (unsigned i = 0; i < 5; i++)
-        chore_on(0);
+        agents_chore(0);
     cr_assert_eq(next(agent, leases, 2), 2);
     cr_assert_eq(pawl_agent_next(agent, leases + 2, 0, 0), 0);
     cr_assert_eq(pawl_agent_next(agent, leases + 2, 2, 0), 2);
@@ -156,7 +116,7 @@ Test(agents, leases_wait_until_there_is_room_for_them)
     for (unsigned i = 0; i < 5; i++)
         for (unsigned k = 0; k < i; k++)
             cr_assert(leases[i].task.id != leases[k].task.id);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -166,9 +126,9 @@ Test(agents, a_lease_that_has_ended_on_its_way_is_not_handed_on)
     struct pawl_lease lease;
     struct pawl_task task;
 
-    open_on(1);
-    agent = agent_with("late", 1, 0);
-    task = chore_on(0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("late", 1, 0);
+    task = agents_chore(0);
     cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 0);
     fixture_run(&f);
     fixture_advance(&f, 11 * SECOND);
@@ -178,7 +138,7 @@ Test(agents, a_lease_that_has_ended_on_its_way_is_not_handed_on)
     fixture_run(&f);
     cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 1);
     cr_assert_eq(lease.claim.leases, 2u);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -187,9 +147,9 @@ Test(agents, a_lease_that_nobody_reports_does_not_keep_its_credit)
     struct pawl_agent *agent;
     struct pawl_lease first, second;
 
-    open_on(1);
-    agent = agent_with("forgetful", 1, 0);
-    chore_on(0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("forgetful", 1, 0);
+    agents_chore(0);
     first = lease_one(agent);
     fixture_advance(&f, 9 * SECOND);
     cr_assert_eq(next(agent, &second, 1), 0);
@@ -199,7 +159,7 @@ Test(agents, a_lease_that_nobody_reports_does_not_keep_its_credit)
     /* What it says of the first now is too late, and leaves the second alone. */
     cr_assert_eq(told(agent, &first, &(struct pawl_report){.kind = PAWL_REPORT_DONE}), -ESTALE);
     cr_assert_eq(told(agent, &second, &(struct pawl_report){.kind = PAWL_REPORT_DONE}), 0);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -209,10 +169,10 @@ Test(agents, an_extended_lease_keeps_its_credit)
     struct pawl_agent *agent;
     struct pawl_lease lease, more;
 
-    open_on(1);
-    agent = agent_with("slow", 1, 0);
-    chore_on(0);
-    chore_on(0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("slow", 1, 0);
+    agents_chore(0);
+    agents_chore(0);
     lease = lease_one(agent);
     cr_assert_eq(told(agent, &lease, &extend), 0);
     fixture_advance(&f, 20 * SECOND);
@@ -220,7 +180,7 @@ Test(agents, an_extended_lease_keeps_its_credit)
     cr_assert_eq(next(agent, &more, 1), 0);
     cr_assert_eq(told(agent, &lease, &(struct pawl_report){.kind = PAWL_REPORT_DONE}), 0);
     cr_assert_eq(next(agent, &more, 1), 1);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -230,19 +190,19 @@ Test(agents, a_task_that_will_not_be_leased_costs_no_credit)
     struct pawl_lease lease;
     struct pawl_task willing;
 
-    open_on(1);
-    agent = agent_with("one", 1, 0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("one", 1, 0);
     chore_create(f.runtime, 0,
                  &(struct chore){.claim = {.lane = pawl_lane_number("work")}, .shy = 1});
     for (unsigned i = 0; i < 5; i++) {
         cr_assert_eq(next(agent, &lease, 1), 0);
         fixture_advance(&f, 2 * FIXTURE_MS);
     }
-    willing = chore_on(0);
+    willing = agents_chore(0);
     while (next(agent, &lease, 1) == 0)
         fixture_advance(&f, FIXTURE_MS);
     cr_assert_eq(lease.task.id, willing.id);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -251,12 +211,12 @@ Test(agents, another_lanes_tasks_are_not_handed_out)
     struct pawl_agent *agent;
     struct pawl_lease lease;
 
-    open_on(1);
-    agent = agent_with("one", 1, 0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("one", 1, 0);
     chore_create(f.runtime, 0, &(struct chore){.claim = {.lane = pawl_lane_number("other")}});
     cr_assert_eq(next(agent, &lease, 1), 0);
     cr_assert_eq(next(agent, &lease, 1), 0);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -266,16 +226,16 @@ Test(agents, credits_go_where_the_work_is)
     struct pawl_lease leases[64];
     unsigned from[4] = {0};
 
-    open_on(4);
-    agent = agent_with("sixty-four", 64, 0);
+    agents_open(4, 10 * SECOND);
+    agent = agents_agent("sixty-four", 64, 0);
     cr_assert_eq(next(agent, leases, 64), 0);
     for (unsigned i = 0; i < 64; i++)
-        chore_on(3);
+        agents_chore(3);
     cr_assert_eq(next(agent, leases, 64), 64);
     for (unsigned i = 0; i < 64; i++)
         from[pawl_task_shard(leases[i].task)]++;
     cr_assert_eq(from[3], 64u);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -287,9 +247,9 @@ Test(agents, a_receipt_says_what_became_of_a_report)
     struct pawl_receipt receipt;
     struct pawl_lease lease;
 
-    open_on(1);
-    agent = agent_with("one", 1, 0);
-    chore_on(0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("one", 1, 0);
+    agents_chore(0);
     lease = lease_one(agent);
     cr_assert_eq(report(agent, &lease, PAWL_REPORT_PROGRESS), 0);
     receipt = receipt_of(agent);
@@ -304,7 +264,7 @@ Test(agents, a_receipt_says_what_became_of_a_report)
     receipt = receipt_of(agent);
     cr_assert_eq(receipt.id, 2u);
     cr_assert_eq(receipt.state, (unsigned)C_OVER);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -317,9 +277,9 @@ Test(agents, evidence_reaches_the_task)
     struct pawl_lease lease;
     struct chore chore;
 
-    open_on(1);
-    agent = agent_with("one", 1, 0);
-    chore_on(0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("one", 1, 0);
+    agents_chore(0);
     lease = lease_one(agent);
     cr_assert_eq(told(agent, &lease, &note), 0);
     chore = chore_of(f.runtime, lease.task, NULL);
@@ -331,7 +291,7 @@ Test(agents, evidence_reaches_the_task)
     note.size = 1;
     note.bytes = NULL;
     cr_assert_eq(pawl_agent_report(agent, &lease, &note), -EINVAL);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -340,9 +300,9 @@ Test(agents, what_makes_no_report_is_refused_at_once)
     struct pawl_agent *agent;
     struct pawl_lease lease, bad;
 
-    open_on(1);
-    agent = agent_with("one", 1, 0);
-    chore_on(0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("one", 1, 0);
+    agents_chore(0);
     lease = lease_one(agent);
     cr_assert_eq(report(agent, &lease, PAWL_REPORT_KINDS), -EINVAL);
     cr_assert_eq(report(agent, &lease, (enum pawl_report_kind) - 1), -EINVAL);
@@ -355,7 +315,7 @@ Test(agents, what_makes_no_report_is_refused_at_once)
     bad.task = PAWL_NO_TASK;
     cr_assert_eq(report(agent, &bad, PAWL_REPORT_DONE), -EINVAL);
     cr_assert_eq(pawl_agent_settle(agent, 0), 0); /* nothing is under way */
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -365,9 +325,9 @@ Test(agents, reports_are_limited_until_receipts_are_taken)
     struct pawl_receipt receipts[8];
     struct pawl_lease lease;
 
-    open_on(1);
-    agent = agent_with("chatty", 1, 5);
-    chore_on(0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("chatty", 1, 5);
+    agents_chore(0);
     lease = lease_one(agent);
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned i = 0; i < 5; i++)
@@ -382,7 +342,7 @@ Test(agents, reports_are_limited_until_receipts_are_taken)
         for (unsigned i = 0; i < 5; i++)
             cr_assert_eq(receipts[i].id, round * 5 + i + 1);
     }
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -391,10 +351,10 @@ Test(agents, a_report_with_another_token_is_refused_and_costs_nothing)
     struct pawl_agent *agent, *liar;
     struct pawl_lease lease, lie;
 
-    open_on(1);
-    agent = agent_with("honest", 1, 0);
-    liar = agent_with("liar", 1, 0);
-    chore_on(0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("honest", 1, 0);
+    liar = agents_agent("liar", 1, 0);
+    agents_chore(0);
     lease = lease_one(agent);
     lie = lease;
     lie.token--;
@@ -403,8 +363,8 @@ Test(agents, a_report_with_another_token_is_refused_and_costs_nothing)
     cr_assert_eq(told(liar, &lease, &(struct pawl_report){.kind = PAWL_REPORT_DONE}), -EPERM);
     cr_assert_eq(chore_of(f.runtime, lease.task, NULL).done, 0u);
     cr_assert_eq(told(agent, &lease, &(struct pawl_report){.kind = PAWL_REPORT_DONE}), 0);
-    close_agent(agent);
-    close_agent(liar);
+    agents_close(agent);
+    agents_close(liar);
     fixture_close(&f);
 }
 
@@ -415,16 +375,16 @@ Test(agents, a_report_after_the_end_is_refused_while_another_lease_goes_on)
     struct pawl_agent *agent;
     struct pawl_lease leases[2];
 
-    open_on(1);
-    agent = agent_with("one", 2, 0);
-    chore_on(0);
-    chore_on(0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("one", 2, 0);
+    agents_chore(0);
+    agents_chore(0);
     cr_assert_eq(next(agent, leases, 2), 2);
     cr_assert_eq(told(agent, &leases[0], &done), 0);
     cr_assert_eq(told(agent, &leases[1], &(struct pawl_report){.kind = PAWL_REPORT_PROGRESS}), 0);
     cr_assert_eq(told(agent, &leases[0], &done), -ESTALE);
     cr_assert_eq(chore_of(f.runtime, leases[0].task, NULL).done, 1u);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -434,10 +394,10 @@ Test(agents, a_report_is_applied_once)
     struct pawl_agent *agent;
     struct pawl_lease lease, more;
 
-    open_on(1);
-    agent = agent_with("twice", 1, 0);
-    chore_on(0);
-    chore_on(0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("twice", 1, 0);
+    agents_chore(0);
+    agents_chore(0);
     lease = lease_one(agent);
     cr_assert_eq(told(agent, &lease, &progress), 0);
     cr_assert_eq(told(agent, &lease, &progress), -EALREADY);
@@ -453,7 +413,7 @@ Test(agents, a_report_is_applied_once)
     cr_assert_eq(next(agent, &more, 1), 1);
     cr_assert_eq(agent->credits, 1u);
     cr_assert_eq(agent_offered(agent), 0u);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -462,16 +422,16 @@ Test(agents, ids_begin_anew_with_each_lease)
     struct pawl_agent *agent;
     struct pawl_lease lease;
 
-    open_on(1);
-    agent = agent_with("one", 1, 0);
-    chore_on(0);
+    agents_open(1, 10 * SECOND);
+    agent = agents_agent("one", 1, 0);
+    agents_chore(0);
     for (unsigned i = 0; i < 5; i++) {
         lease = lease_one(agent);
         cr_assert_eq(report(agent, &lease, PAWL_REPORT_FAILED), 0);
         cr_assert_eq(receipt_of(agent).id, 1u);
     }
     cr_assert_eq(chore_of(f.runtime, lease.task, NULL).failed, 5u);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -483,10 +443,10 @@ Test(agents, credits_are_neither_lost_nor_made)
     struct pawl_lease leases[16];
     unsigned count = 0, taken = 0;
 
-    open_on(3);
-    agent = agent_with("many", 7, 9);
+    agents_open(3, 10 * SECOND);
+    agent = agents_agent("many", 7, 9);
     for (unsigned i = 0; i < 40; i++)
-        chore_on(i % 3);
+        agents_chore(i % 3);
     for (unsigned round = 0; round < 4000; round++) {
         struct pawl_receipt receipts[16];
         unsigned which, dice;
@@ -542,7 +502,7 @@ Test(agents, credits_are_neither_lost_nor_made)
     }
     fixture_run(&f);
     cr_assert_eq(pawl_agent_next(agent, leases, 16, 0), 7);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -557,9 +517,9 @@ Test(agents, a_silent_agent_loses_its_lease_and_may_come_back)
     struct pawl_task task;
     unsigned state;
 
-    open_on(1);
+    agents_open(1, 10 * SECOND);
     cr_assert_eq(pawl_agent_open(f.runtime, &options, &agent), 0);
-    task = chore_on(0);
+    task = agents_chore(0);
     lease = lease_one(agent);
     for (unsigned i = 0; i < 5; i++) {
         fixture_advance(&f, SECOND * 9 / 10);
@@ -574,7 +534,7 @@ Test(agents, a_silent_agent_loses_its_lease_and_may_come_back)
     again = lease_one(agent);
     cr_assert_eq(again.task.id, task.id);
     cr_assert(again.token > lease.token);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -597,7 +557,7 @@ static struct threads threads_open(void)
     options.no_pin = 1;
     options.spin_ns = 1;
     options.no_huge_pages = 1;
-    options.lanes = lanes;
+    options.lanes = agents_lanes;
     options.lane_count = 2;
     cr_assert_eq(pawl_open(&options, &t.runtime), 0);
     cr_assert_eq(pawl_start(t.runtime), 0);
@@ -713,12 +673,12 @@ Test(agents, a_descriptor_is_offered_where_it_was_asked_for)
         .name = "host", .lanes = work_only, .lanes_count = 1, .pollable = true};
     struct pawl_agent *agent;
 
-    open_on(1);
+    agents_open(1, 10 * SECOND);
     cr_assert_eq(pawl_agent_open(f.runtime, &options, &agent), 0);
     cr_assert_eq(pawl_agent_fd(agent), -ENOTSUP);
-    close_agent(agent);
-    agent = agent_with("plain", 1, 0);
+    agents_close(agent);
+    agent = agents_agent("plain", 1, 0);
     cr_assert_eq(pawl_agent_fd(agent), -ENOTSUP);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }

@@ -182,6 +182,32 @@ Test(pool, to_stop_waits_for_work_and_gives_back_what_was_not_begun)
     shop_close(shop);
 }
 
+/* What the threads have, begun or not, is worked on; the rest stays where it is. */
+Test(pool, a_drain_waits_for_the_work_that_was_handed_out)
+{
+    struct shop *shop = shop_open(false);
+    struct pawl_agent_pool *pool;
+    struct pawl_drain_report report;
+    uint64_t worked;
+
+    store_release(&shop->gate, 0);
+    pool = pool_of(shop, 2, 3, 8);
+    shop_fill(shop);
+    wait_for(&shop->inside, 2);
+    cr_assert_eq(pawl_drain(shop->runtime, 5 * MS, &report), -ETIMEDOUT);
+    cr_assert_eq(report.blocker, PAWL_BLOCKED_BY_LEASE, "%s", report.text);
+    store_release(&shop->gate, 1);
+    cr_assert_eq(pawl_drain(shop->runtime, 60000 * MS, &report), 0, "%s", report.text);
+    worked = load_acquire(&shop->worked);
+    cr_assert(worked >= 2 && worked <= 6, "%u", (unsigned)worked);
+    cr_assert_eq(count_in(shop, C_OVER), worked);
+    cr_assert_eq(count_in(shop, C_READY), TASKS - worked);
+    cr_assert_eq(pawl_resume(shop->runtime), 0);
+    wait_for(&shop->worked, TASKS);
+    cr_assert_eq(pawl_agent_pool_stop(pool, UINT64_MAX), 0);
+    shop_close(shop);
+}
+
 Test(pool, idle_threads_stop_at_once)
 {
     struct shop *shop = shop_open(false);
