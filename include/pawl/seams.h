@@ -46,7 +46,8 @@ PAWL_API void pawl_virtual_clock_advance_to(struct pawl_virtual_clock *clock, ui
 
 /*
  * Randomness: fills size bytes; 0 or -errno. Asked once a runtime, for its seeds, unless
- * pawl_options.seed is given.
+ * pawl_options.seed is given; and, where pawl_options.random is set, once more with or without a seed
+ * when a store is made, for the store's id.
  */
 struct pawl_random {
     void *user;

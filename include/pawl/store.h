@@ -117,7 +117,9 @@ static inline struct pawl_store_options pawl_store_options_init(void)
  *   block: 0 or -EAGAIN (turn the shards, call again).
  * pawl_snapshot - asks every shard for a snapshot and waits for them, likewise; -ENOSPC, -EBADMSG
  *   (it could not be read back) or another error of the storage: there is none, and the journal
- *   goes on. Steps go on meanwhile.
+ *   goes on. Steps go on meanwhile. In the host-driven mode there is one wait at a time: a call while
+ *   another's has not ended joins it, and the first call after its end, whoever makes it, is told
+ *   what came of it; the one after that asks for a new snapshot.
  * Thread: any but a shard's.
  */
 PAWL_API int pawl_sync(struct pawl_runtime *runtime, uint64_t timeout_ns);

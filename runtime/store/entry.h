@@ -12,8 +12,9 @@
  * same entries and needs no other rule: it is read first, then the journal from its base on.
  *
  * STEP    8  generation 4, version 4 (the head's, 32 bits, even), 16 state 2, history 2, code 2,
- *         machine 1, zero 1; with ENTRY_SINCE 8 bytes of `since` (task/slot.h: shard's time in its
- *         units); the context in words. The task is in this state now, whatever was before.
+ *         machine 1, zero 1; with ENTRY_SINCE 8 bytes of `since` (shard's time in ns, of which
+ *         the low SINCE_SHIFT bits count for nothing: task/slot.h); the context in words.
+ *         The task is in this state now, whatever was before.
  *         ENTRY_EXTERNAL: it entered the state with this step, at the frame's time. ENTRY_CREATED:
  *         its life begins; the KEY entry, if it has a key, stands before. ENTRY_ENDED: it is gone,
  *         no context follows. ENTRY_IMAGE: from a snapshot, no step was made. code: of the event

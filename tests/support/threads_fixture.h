@@ -9,6 +9,7 @@
 #define PAWL_TESTS_SUPPORT_THREADS_FIXTURE_H
 
 #include <dirent.h>
+#include <errno.h>
 #include <pawl/pawl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -353,6 +354,27 @@ static inline uint64_t settle(struct world *world)
         }
     }
     return handled;
+}
+
+static inline struct pawl_port *port_of(struct world *world, uint32_t capacity,
+                                        uint32_t completions)
+{
+    const struct pawl_port_options options = {capacity, completions};
+    struct pawl_port *port = NULL;
+
+    cr_assert_eq(pawl_port_open(world->runtime, &options, &port), 0);
+    return port;
+}
+
+/* Of a host-driven world. */
+static inline void close_port(struct world *world, struct pawl_port *port)
+{
+    int error;
+
+    while ((error = pawl_port_close(port, 0)) != 0) {
+        cr_assert_eq(error, -EAGAIN);
+        settle(world);
+    }
 }
 
 static inline void advance(struct world *world, uint64_t ns)

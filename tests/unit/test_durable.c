@@ -24,8 +24,7 @@ Test(durable, timers_come_back_with_what_they_had_left)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     cr_assert_eq(store_call(&s, task, P_CALL, arm_three, 0).status, 0);
     store_advance(&s, 4 * FIXTURE_SECOND);
@@ -38,8 +37,7 @@ Test(durable, timers_come_back_with_what_they_had_left)
     cr_assert(TRACE_IS(0));
     store_advance(&s, 4 * FIXTURE_SECOND);
     cr_assert(TRACE_IS(0, 2, 1));
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(durable, cancelled_timers_do_not_come_back)
@@ -47,8 +45,7 @@ Test(durable, cancelled_timers_do_not_come_back)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     cr_assert_eq(store_call(&s, task, P_CALL, arm_three, 0).status, 0);
     cr_assert_eq(store_call(&s, task, P_CALL, cancel_two, 0).status, 0);
@@ -61,8 +58,7 @@ Test(durable, cancelled_timers_do_not_come_back)
     store_open(&s);
     store_advance(&s, 20 * FIXTURE_SECOND);
     cr_assert(TRACE_IS()); /* what has fired does not come back either */
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(durable, deferred_events_come_back_in_order)
@@ -70,8 +66,7 @@ Test(durable, deferred_events_come_back_in_order)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     for (uint64_t i = 1; i <= 20; i++)
         fixture_send(&s.f, task, P_WAIT, i);
@@ -91,8 +86,7 @@ Test(durable, deferred_events_come_back_in_order)
     cr_assert_eq(store_ask(&s, task, P_BACK, 0, 0).status, 0);
     cr_assert_eq(store_ask(&s, task, P_MOVE, 0, 0).status, 0);
     cr_assert(TRACE_IS()); /* nothing is left */
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* Nobody's journal knows the slot when its first event comes. */
@@ -116,8 +110,7 @@ Test(durable, what_a_memory_only_task_posts_to_a_task_that_it_has_just_made_is_k
     struct store_fixture s;
     struct pawl_task maker, made;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     maker = store_create(&s, M_MEMORY, 0);
     store_call(&s, maker, P_CALL, create_and_post, 0);
     made.id = fixture_puppet_of(&s.f, maker).last;
@@ -127,8 +120,7 @@ Test(durable, what_a_memory_only_task_posts_to_a_task_that_it_has_just_made_is_k
     trace_clear();
     cr_assert_eq(store_ask(&s, made, P_MOVE, 0, 0).status, 0);
     cr_assert(TRACE_IS(5));
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(durable, keys_come_back_and_ended_tasks_do_not)
@@ -137,8 +129,7 @@ Test(durable, keys_come_back_and_ended_tasks_do_not)
     struct pawl_task_spec spec = {.machine = M_SYNC, .key = "alpha", .key_size = 5};
     struct pawl_task alpha, beta, found;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     cr_assert_eq(store_try_create(&s, &spec, &alpha), 0);
     spec.key = "beta";
     spec.key_size = 4;
@@ -157,8 +148,7 @@ Test(durable, keys_come_back_and_ended_tasks_do_not)
     cr_assert_eq(store_try_create(&s, &spec, &found), 0);
     cr_assert(found.id != beta.id);
     cr_assert(!fixture_is_alive(&s.f, beta));
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(durable, memory_only_tasks_are_gone_and_their_ids_are_stale)
@@ -166,8 +156,7 @@ Test(durable, memory_only_tasks_are_gone_and_their_ids_are_stale)
     struct store_fixture s;
     struct pawl_task memory[50], sync, fresh;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     for (unsigned i = 0; i < 50; i++)
         memory[i] = store_create_undurable(&s, M_MEMORY, 0);
     sync = store_create(&s, M_SYNC, 0);
@@ -181,8 +170,7 @@ Test(durable, memory_only_tasks_are_gone_and_their_ids_are_stale)
     }
     for (unsigned i = 0; i < 50; i++)
         cr_assert(!fixture_is_alive(&s.f, memory[i]));
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* Of a shard that has nothing durable, its journal holds which ids were given out, and nothing else. */
@@ -191,15 +179,13 @@ Test(durable, ids_of_memory_only_tasks_alone_are_not_used_again)
     struct store_fixture s;
     struct pawl_task first;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     first = store_create(&s, M_MEMORY, 0);
     store_crash(&s, SIM_CRASH_POWER);
     store_open(&s);
     for (unsigned i = 0; i < 100; i++)
         cr_assert(store_create_undurable(&s, M_MEMORY, 0).id != first.id);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* ---- ids ----------------------------------------------------------------------------------------- */
@@ -236,8 +222,7 @@ Test(durable, ids_are_never_used_again_over_many_crashes)
         if (j % EACH % 2 == 0)
             cr_assert(!fixture_is_alive(&s.f, (struct pawl_task){seen[j]}));
     }
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* ---- creations by steps -------------------------------------------------------------------------- */
@@ -265,8 +250,7 @@ static void check_creations(enum sim_crash how, unsigned machine, unsigned turns
     uint64_t answered, alive = 0;
     struct pawl_walk walk = {0};
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     parent = store_create(&s, M_SYNC, 0);
     fixture_post(&s.f, &(struct pawl_event){.task = parent,
                                             .code = P_CALL,
@@ -294,8 +278,7 @@ static void check_creations(enum sim_crash how, unsigned machine, unsigned turns
                  (unsigned long long)alive, (unsigned long long)answered);
     if (answered > 0)
         cr_assert_eq(fixture_puppet_of(&s.f, made_by_step).last, 1);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(durable, creations_by_a_step_happen_once_wherever_it_crashes)
@@ -359,8 +342,7 @@ Test(durable, a_step_larger_than_a_group_takes_effect_as_a_whole)
         struct pawl_task sender, target;
         bool sent;
 
-        store_init(&s, &options);
-        store_open(&s);
+        store_begin(&s, &options);
         sender = store_create(&s, M_SYNC, 0);
         target = store_create(&s, M_SYNC, 1);
         fixture_post(&s.f, &(struct pawl_event){.task = sender,
@@ -381,8 +363,7 @@ Test(durable, a_step_larger_than_a_group_takes_effect_as_a_whole)
             cr_assert(count_more(&s) >= 2);
         cr_assert_eq(store_ask(&s, target, P_MOVE, 0, 0).status, 0);
         cr_assert_eq(trace.count, sent ? 12u : 0u, "%u of 12 came", trace.count);
-        store_close(&s);
-        store_fini(&s);
+        store_end(&s);
     }
     cr_assert(was_whole && was_not);
 }
@@ -408,8 +389,7 @@ Test(durable, a_buffer_that_no_entry_holds_is_refused_and_nothing_happens)
     struct pawl_task task;
     struct pawl_buffer *buffer;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     cr_assert_eq(store_call(&s, task, P_CALL, post_too_large, task.id).status, -ENOSPC);
     cr_assert_eq(fixture_puppet_of(&s.f, task).count, 0);
@@ -421,8 +401,7 @@ Test(durable, a_buffer_that_no_entry_holds_is_refused_and_nothing_happens)
                                             .arg = {(uint64_t)(uintptr_t)buffer}});
     store_run(&s);
     cr_assert_eq(fixture_reap(&s.f).status, -ENOSPC);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* ---- deferrals that are more than the journal's buffers ------------------------------------------ */
@@ -486,8 +465,7 @@ Test(durable, a_task_keeps_what_can_be_written_at_once_and_refuses_the_rest)
     struct pawl_task task;
     unsigned kept;
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     task = store_create(&s, 0, 0);
     keep_large(&s, task, 160);
     kept = 160 - s.f.undelivered_count;
@@ -504,8 +482,7 @@ Test(durable, a_task_keeps_what_can_be_written_at_once_and_refuses_the_rest)
     cr_assert_eq(store_ask(&s, task, K_OPEN, 0, 0).status, 0);
     store_run(&s);
     cr_assert_eq(keeper_count(&s, task), kept);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(durable, a_stop_with_more_deferred_than_the_buffers_take_loses_nothing)
@@ -514,8 +491,7 @@ Test(durable, a_stop_with_more_deferred_than_the_buffers_take_loses_nothing)
     struct store_fixture s;
     struct pawl_task task[30]; /* 15 MiB of them */
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     for (unsigned i = 0; i < 30; i++) {
         task[i] = store_create(&s, 0, 0);
         keep_large(&s, task[i], 8);
@@ -528,8 +504,7 @@ Test(durable, a_stop_with_more_deferred_than_the_buffers_take_loses_nothing)
         store_run(&s);
         cr_assert_eq(keeper_count(&s, task[i]), 8);
     }
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* Nothing is lost, and nothing breaks, when the disk stands still meanwhile. */
@@ -539,8 +514,7 @@ Test(durable, a_recall_while_the_disk_stands_still_loses_nothing)
     struct store_fixture s;
     struct pawl_task task[30];
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     for (unsigned i = 0; i < 30; i++) {
         task[i] = store_create(&s, 0, 0);
         keep_large(&s, task[i], 8);
@@ -560,8 +534,7 @@ Test(durable, a_recall_while_the_disk_stands_still_loses_nothing)
         store_run(&s);
         cr_assert_eq(keeper_count(&s, task[i]), 8);
     }
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* ---- creations after recovery ---- */
@@ -593,8 +566,7 @@ static uint64_t tasks_after(puppet_fn *entry, unsigned shards)
     struct pawl_task maker;
     uint64_t tasks;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     maker = store_create(&s, M_SYNC, 0);
     store_post(&s, maker, P_CALL, puppet_word(make_another), entry != NULL ? puppet_word(entry) : 0,
                5);
@@ -611,8 +583,7 @@ static uint64_t tasks_after(puppet_fn *entry, unsigned shards)
     store_open(&s); /* what the first opening has made of it is written down */
     cr_assert_eq(store_status(&s, 0).resent, 0);
     cr_assert_eq(store_durable(&s, 0)->tasks, tasks);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
     return tasks;
 }
 

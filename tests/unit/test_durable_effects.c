@@ -1,37 +1,6 @@
 #include "base/random.h"
 #include "support/store_fixture.h"
 
-static void begin(struct store_fixture *s, const struct store_fixture_options *options)
-{
-    store_init(s, options);
-    store_open(s);
-}
-
-static void end(struct store_fixture *s)
-{
-    store_close(s);
-    store_fini(s);
-}
-
-/* The task runs fn, which sends the target something. */
-static void post_call(struct store_fixture *s, struct pawl_task task, puppet_fn *fn,
-                      struct pawl_task target)
-{
-    fixture_post(&s->f, &(struct pawl_event){
-                            .task = task, .code = P_CALL, .arg = {puppet_word(fn), target.id}});
-}
-
-/* The next completion is this one. */
-static void expect_completion(struct store_fixture *s, uint32_t tag, int status,
-                              enum pawl_durability durability)
-{
-    const struct pawl_completion completion = fixture_reap(&s->f);
-
-    cr_assert_eq(completion.tag, tag);
-    cr_assert_eq(completion.status, status);
-    cr_assert_eq(completion.durability, durability);
-}
-
 /* ---- completions --------------------------------------------------------------------------------- */
 
 Test(durable_effects, the_completion_of_a_sync_step_waits_for_the_disk)
@@ -39,7 +8,7 @@ Test(durable_effects, the_completion_of_a_sync_step_waits_for_the_disk)
     struct store_fixture s;
     struct pawl_task task;
 
-    begin(&s, NULL);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     store_post(&s, task, P_NOTE, 5, 0, 1);
     for (unsigned i = 0; i < 100; i++)
@@ -47,8 +16,8 @@ Test(durable_effects, the_completion_of_a_sync_step_waits_for_the_disk)
     cr_assert_eq(fixture_puppet_of(&s.f, task).last, 5); /* the step is made */
     cr_assert(fixture_nothing_to_reap(&s.f));            /* and not told of */
     store_run(&s);
-    expect_completion(&s, 1, 0, PAWL_DURABILITY_SYNC);
-    end(&s);
+    store_expect(&s, 1, 0, PAWL_DURABILITY_SYNC);
+    store_end(&s);
 }
 
 Test(durable_effects, async_and_memory_steps_complete_at_once)
@@ -56,7 +25,7 @@ Test(durable_effects, async_and_memory_steps_complete_at_once)
     struct store_fixture s;
     struct pawl_task async, memory;
 
-    begin(&s, NULL);
+    store_begin(&s, NULL);
     async = store_create(&s, M_ASYNC, 0);
     memory = store_create(&s, M_MEMORY, 0);
     store_post(&s, async, P_NOTE, 5, 0, 1);
@@ -64,7 +33,7 @@ Test(durable_effects, async_and_memory_steps_complete_at_once)
     fixture_run(&s.f);
     cr_assert_eq(fixture_reap(&s.f).durability, PAWL_DURABILITY_ASYNC);
     cr_assert_eq(fixture_reap(&s.f).durability, PAWL_DURABILITY_MEMORY);
-    end(&s);
+    store_end(&s);
 }
 
 Test(durable_effects, async_completions_wait_for_the_sync_steps_before_them)
@@ -72,7 +41,7 @@ Test(durable_effects, async_completions_wait_for_the_sync_steps_before_them)
     struct store_fixture s;
     struct pawl_task sync, async;
 
-    begin(&s, NULL);
+    store_begin(&s, NULL);
     sync = store_create(&s, M_SYNC, 0);
     async = store_create(&s, M_ASYNC, 0);
     /* In the same frame, and in a later one. */
@@ -85,12 +54,12 @@ Test(durable_effects, async_completions_wait_for_the_sync_steps_before_them)
     cr_assert(fixture_nothing_to_reap(&s.f));
     store_run(&s);
     for (uint32_t tag = 1; tag <= 3; tag++)
-        expect_completion(&s, tag, 0, tag == 1 ? PAWL_DURABILITY_SYNC : PAWL_DURABILITY_ASYNC);
+        store_expect(&s, tag, 0, tag == 1 ? PAWL_DURABILITY_SYNC : PAWL_DURABILITY_ASYNC);
     /* Nothing waits any more. */
     store_post(&s, async, P_NOTE, 4, 0, 4);
     fixture_run(&s.f);
     cr_assert_eq(fixture_reap(&s.f).tag, 4);
-    end(&s);
+    store_end(&s);
 }
 
 Test(durable_effects, memory_completions_never_wait)
@@ -98,7 +67,7 @@ Test(durable_effects, memory_completions_never_wait)
     struct store_fixture s;
     struct pawl_task sync, memory;
 
-    begin(&s, NULL);
+    store_begin(&s, NULL);
     sync = store_create(&s, M_SYNC, 0);
     memory = store_create(&s, M_MEMORY, 0);
     store_post(&s, sync, P_NOTE, 1, 0, 1);
@@ -108,7 +77,7 @@ Test(durable_effects, memory_completions_never_wait)
     cr_assert(fixture_nothing_to_reap(&s.f));
     store_run(&s);
     cr_assert_eq(fixture_reap(&s.f).tag, 1);
-    end(&s);
+    store_end(&s);
 }
 
 /* A refusal tells of the step before it, which must not be undone by a crash any more. */
@@ -117,7 +86,7 @@ Test(durable_effects, refusals_wait_for_the_sync_steps_before_them)
     struct store_fixture s;
     struct pawl_task task, other;
 
-    begin(&s, NULL);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     other = store_create(&s, M_SYNC, 0);
     store_post(&s, task, P_END, 0, 0, 1);
@@ -136,7 +105,7 @@ Test(durable_effects, refusals_wait_for_the_sync_steps_before_them)
     fixture_run(&s.f);
     cr_assert_eq(fixture_reap(&s.f).status, -ESTALE);
     cr_assert(fixture_is_alive(&s.f, other));
-    end(&s);
+    store_end(&s);
 }
 
 static void give_up(struct pawl_step *step, struct puppet *puppet, const struct pawl_event *event)
@@ -154,13 +123,13 @@ Test(durable_effects, a_step_that_gives_up_is_told_of_though_nothing_is_written)
         struct store_fixture s;
         struct pawl_task task;
 
-        begin(&s, NULL);
+        store_begin(&s, NULL);
         task = store_create(&s, M_SYNC, 0);
         store_post(&s, task, codes[i], puppet_word(give_up), 0, 1);
         store_run(&s);
         cr_assert_eq(fixture_reap(&s.f).status, -ECANCELED, "code %u", codes[i]);
         cr_assert_eq(fixture_puppet_of(&s.f, task).count, 0);
-        end(&s);
+        store_end(&s);
     }
 }
 
@@ -180,7 +149,7 @@ Test(durable_effects, what_was_completed_survives_in_whatever_order_writes_end)
         struct pawl_task task;
         uint32_t posted = 0, completed = 0;
 
-        begin(&s, &options);
+        store_begin(&s, &options);
         task = store_create(&s, M_SYNC, 0);
         while (posted < 64) {
             struct pawl_completion completion;
@@ -211,7 +180,7 @@ Test(durable_effects, what_was_completed_survives_in_whatever_order_writes_end)
                       (unsigned long long)puppet.count, posted, completed);
             cr_assert_eq(puppet.last, puppet.count); /* a prefix */
         }
-        end(&s);
+        store_end(&s);
     }
     cr_assert(out_of_order > 100 && waiting > 30, "the disk was too kind: %llu, %llu",
               (unsigned long long)out_of_order, (unsigned long long)waiting);
@@ -237,18 +206,18 @@ static void check_held(unsigned from, unsigned to, uint32_t to_shard, bool pendi
     struct store_fixture s;
     struct pawl_task sender, target, before;
 
-    begin(&s, &options);
+    store_begin(&s, &options);
     sender = store_create(&s, from, 0);
     target = store_create(&s, to, to_shard);
     before = store_create(&s, M_SYNC, 0);
     if (pending)
         fixture_send(&s.f, before, P_NOTE, 1);
-    post_call(&s, sender, store_post_note, target);
+    store_post_call(&s, sender, store_post_note, target);
     fixture_run(&s.f);
     check_counts(&s, sender, 1, target, held ? 0 : 1);
     store_run(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, target).count, 1);
-    end(&s);
+    store_end(&s);
 }
 
 Test(durable_effects, events_of_sync_steps_to_other_shards_are_held)
@@ -301,11 +270,11 @@ Test(durable_effects, held_events_leave_in_the_order_sent)
     struct store_fixture s;
     struct pawl_task sender, target;
 
-    begin(&s, &options);
+    store_begin(&s, &options);
     sender = store_create(&s, M_SYNC, 0);
     target = store_create(&s, M_MEMORY, 1);
     for (unsigned i = 0; i < 10; i++) {
-        post_call(&s, sender, post_burst, target);
+        store_post_call(&s, sender, post_burst, target);
         fixture_turn(&s.f);
     }
     cr_assert_eq(fixture_puppet_of(&s.f, target).count, 0);
@@ -313,7 +282,7 @@ Test(durable_effects, held_events_leave_in_the_order_sent)
     cr_assert_eq(trace.count, 2000);
     for (unsigned i = 0; i < 2000; i++)
         cr_assert_eq(trace.words[i], i + 1);
-    end(&s);
+    store_end(&s);
 }
 
 /* Sent durably and not taken: sent again; taken and the sender not told: not again. */
@@ -326,7 +295,7 @@ Test(durable_effects, events_between_shards_are_handled_once_across_crashes)
         struct store_fixture s;
         struct pawl_task sender, target;
 
-        begin(&s, &options);
+        store_begin(&s, &options);
         sender = store_create(&s, M_SYNC, 0);
         target = store_create(&s, M_SYNC, 1);
         for (unsigned crash = 0; crash < 3; crash++) {
@@ -334,7 +303,7 @@ Test(durable_effects, events_between_shards_are_handled_once_across_crashes)
 
             for (uint64_t i = 0; i < steps; i++) {
                 if (random_below(&random, 2) != 0)
-                    post_call(&s, sender, store_post_note, target);
+                    store_post_call(&s, sender, store_post_note, target);
                 else
                     store_disk_step(&s);
                 pawl_turn(s.f.runtime, (unsigned)random_below(&random, 2));
@@ -348,7 +317,7 @@ Test(durable_effects, events_between_shards_are_handled_once_across_crashes)
                      (unsigned long long)fixture_puppet_of(&s.f, target).count,
                      (unsigned long long)fixture_puppet_of(&s.f, sender).count);
         cr_assert_eq(fixture_puppet_of(&s.f, target).last, fixture_puppet_of(&s.f, sender).count);
-        end(&s);
+        store_end(&s);
     }
 }
 
@@ -362,11 +331,11 @@ Test(durable_effects, what_is_sent_after_an_undone_step_is_not_taken_for_what_it
     struct store_fixture s;
     struct pawl_task sender, target;
 
-    begin(&s, &options);
+    store_begin(&s, &options);
     sender = store_create(&s, M_ASYNC, 0);
     target = store_create(&s, M_SYNC, 1);
     for (unsigned i = 0; i < 5; i++)
-        post_call(&s, sender, store_post_note, target);
+        store_post_call(&s, sender, store_post_note, target);
     store_run(&s); /* within the window: the sender's steps are in memory only */
     cr_assert_eq(fixture_puppet_of(&s.f, target).count, 5);
     store_crash(&s, SIM_CRASH_POWER);
@@ -374,7 +343,7 @@ Test(durable_effects, what_is_sent_after_an_undone_step_is_not_taken_for_what_it
     check_counts(&s, sender, 0, target, 5);
     /* Three more, durable at the sender and not yet at the receiver. */
     for (unsigned i = 0; i < 3; i++)
-        post_call(&s, sender, store_post_note, target);
+        store_post_call(&s, sender, store_post_note, target);
     for (unsigned i = 0; i < 30; i++) {
         pawl_turn(s.f.runtime, 0);
         store_disk_step(&s);
@@ -387,7 +356,7 @@ Test(durable_effects, what_is_sent_after_an_undone_step_is_not_taken_for_what_it
     store_open(&s);
     store_run(&s);
     check_counts(&s, sender, 3, target, 8);
-    end(&s);
+    store_end(&s);
 }
 
 /* ---- the failed journal -------------------------------------------------------------------------- */
@@ -398,7 +367,7 @@ Test(durable_effects, a_failed_journal_tells_all_that_waited_that_it_is_unknown)
     struct store_fixture s;
     struct pawl_task task, memory, sender, target;
 
-    begin(&s, &options);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 0);
     memory = store_create(&s, M_MEMORY, 0);
     sender = store_create(&s, M_SYNC, 0);
@@ -408,7 +377,7 @@ Test(durable_effects, a_failed_journal_tells_all_that_waited_that_it_is_unknown)
         store_post(&s, task, P_NOTE, tag, 0, tag);
         fixture_turn(&s.f);
     }
-    post_call(&s, sender, store_post_note, target);
+    store_post_call(&s, sender, store_post_note, target);
     store_run(&s);
     for (uint32_t tag = 1; tag <= 5; tag++) {
         const struct pawl_completion completion = fixture_reap(&s.f);
@@ -433,5 +402,5 @@ Test(durable_effects, a_failed_journal_tells_all_that_waited_that_it_is_unknown)
         cr_assert_eq(store_try_create(&s, &spec, &made), -EIO);
     }
     cr_assert_eq(s.failed_count, 1); /* told once */
-    end(&s);
+    store_end(&s);
 }

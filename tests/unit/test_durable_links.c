@@ -7,8 +7,7 @@ Test(durable_links, what_the_receiver_has_durably_handled_is_not_kept)
     struct pawl_task sender, target;
     struct durable_link *link;
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     sender = store_create(&s, M_SYNC, 0);
     target = store_create(&s, M_SYNC, 1);
     link = &store_durable(&s, 0)->links[1];
@@ -25,8 +24,7 @@ Test(durable_links, what_the_receiver_has_durably_handled_is_not_kept)
     cr_assert_eq(link->sent[DURABLE_ORDINARY], 100);
     cr_assert_eq(link->confirmed[DURABLE_ORDINARY], 100);
     cr_assert_eq(fifo_count(&link->kept[DURABLE_ORDINARY]), 0);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* Not even when the receiver has nothing else to write: what it holds must not grow for ever. */
@@ -36,8 +34,7 @@ Test(durable_links, nothing_is_kept_for_a_receiver_that_has_become_quiet)
     struct store_fixture s;
     struct pawl_task sender, target;
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     sender = store_create(&s, M_SYNC, 0);
     target = store_create(&s, M_SYNC, 1);
     for (unsigned i = 0; i < 20; i++)
@@ -48,8 +45,7 @@ Test(durable_links, nothing_is_kept_for_a_receiver_that_has_become_quiet)
         store_settle(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, target).count, 20);
     cr_assert_eq(fifo_count(&store_durable(&s, 0)->links[1].kept[DURABLE_ORDINARY]), 0);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* What it refuses comes again in the next life: the sender must not be told that it is safe. */
@@ -59,8 +55,7 @@ Test(durable_links, a_shard_that_has_failed_at_rest_confirms_nothing)
     struct store_fixture s;
     struct pawl_task sender, target;
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     sender = store_create(&s, M_SYNC, 0);
     target = store_create(&s, M_SYNC, 1);
     store_settle(&s); /* every frame of shard 1 is on disk: what fails is not one of them */
@@ -77,6 +72,5 @@ Test(durable_links, a_shard_that_has_failed_at_rest_confirms_nothing)
     store_open(&s);
     store_settle(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, target).count, 5);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }

@@ -31,8 +31,7 @@ Test(durable_room, events_under_way_wait_on_a_full_disk)
         options.store.segment_bytes = 64u << 10;
         options.store.snapshot_bytes = UINT64_MAX;
         options.store.quota_bytes = 1u << 20;
-        store_init(&s, &options);
-        store_open(&s);
+        store_begin(&s, &options);
         sender = store_create(&s, 0, 0);
         target = store_create(&s, 0, 0);
         for (unsigned i = 0; i < pad; i++)
@@ -54,8 +53,7 @@ Test(durable_room, events_under_way_wait_on_a_full_disk)
         cr_assert_eq(fixture_puppet_of(&s.f, target).count, sent, "%llu of %llu",
                      (unsigned long long)fixture_puppet_of(&s.f, target).count,
                      (unsigned long long)sent);
-        store_close(&s);
-        store_fini(&s);
+        store_end(&s);
     }
 }
 
@@ -100,8 +98,7 @@ Test(durable_room, events_under_way_are_not_refused_for_want_of_buffers)
     options.store = PAWL_STORE_OPTIONS_INIT;
     options.store.segment_bytes = 512u << 20;
     options.store.snapshot_bytes = UINT64_MAX;
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     payload = pawl_buffer_create(60000);
     memset(pawl_buffer_bytes(payload), 1, 60000);
     first = store_create(&s, M_SYNC, 0);

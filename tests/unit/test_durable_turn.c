@@ -9,8 +9,7 @@ Test(durable_turn, one_step_alone_is_written_at_once)
     struct pawl_task task;
     uint64_t writes;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     writes = store_op_count(&s, SIM_QUEUE_WRITE);
     store_post(&s, task, P_NOTE, 5, 0, 1);
@@ -21,23 +20,18 @@ Test(durable_turn, one_step_alone_is_written_at_once)
     store_crash(&s, SIM_CRASH_POWER);
     store_open(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, task).last, 5);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* While the disk is busy with as many writes as it may have, what comes shares the next one. */
 Test(durable_turn, steps_that_come_meanwhile_share_one_write)
 {
-    struct store_fixture_options options = {.store = PAWL_STORE_OPTIONS_INIT};
+    struct store_fixture_options options = {.store = store_options()};
     struct store_fixture s;
     struct pawl_task task;
     uint64_t writes;
-
-    options.store.segment_bytes = 1u << 20;
-    options.store.snapshot_bytes = UINT64_MAX;
     options.store.writes_max = 1;
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 0);
     writes = store_op_count(&s, SIM_QUEUE_WRITE);
     for (uint32_t i = 0; i < 200; i++) {
@@ -49,25 +43,20 @@ Test(durable_turn, steps_that_come_meanwhile_share_one_write)
     cr_assert_eq(store_op_count(&s, SIM_QUEUE_WRITE), writes + 2);
     for (uint32_t i = 0; i < 200; i++)
         cr_assert_eq(fixture_reap(&s.f).tag, i);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(durable_turn, no_more_groups_are_under_way_than_allowed)
 {
     for (unsigned max = 1; max <= 6; max++) {
-        struct store_fixture_options options = {.store = PAWL_STORE_OPTIONS_INIT};
+        struct store_fixture_options options = {.store = store_options()};
         struct store_fixture s;
         struct pawl_task task;
         unsigned most = 0;
-
-        options.store.segment_bytes = 1u << 20;
-        options.store.snapshot_bytes = UINT64_MAX;
         options.store.writes_max = max;
         options.latency_min_ns = 1000;
         options.latency_max_ns = 100000;
-        store_init(&s, &options);
-        store_open(&s);
+        store_begin(&s, &options);
         task = store_create(&s, M_SYNC, 0);
         for (uint32_t i = 0; i < 100; i++) {
             store_post(&s, task, P_NOTE, i, 0, i);
@@ -77,23 +66,18 @@ Test(durable_turn, no_more_groups_are_under_way_than_allowed)
                 store_disk_step(&s);
         }
         cr_assert_eq(most, max);
-        store_close(&s);
-        store_fini(&s);
+        store_end(&s);
     }
 }
 
 Test(durable_turn, async_steps_are_written_at_the_end_of_their_window)
 {
-    struct store_fixture_options options = {.store = PAWL_STORE_OPTIONS_INIT};
+    struct store_fixture_options options = {.store = store_options()};
     struct store_fixture s;
     struct pawl_task task;
     uint64_t writes;
-
-    options.store.segment_bytes = 1u << 20;
-    options.store.snapshot_bytes = UINT64_MAX;
     options.store.window_ns = 5 * FIXTURE_MS;
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     task = store_create(&s, M_ASYNC, 0);
     writes = store_op_count(&s, SIM_QUEUE_WRITE);
     for (unsigned i = 0; i < 4; i++) {
@@ -109,8 +93,7 @@ Test(durable_turn, async_steps_are_written_at_the_end_of_their_window)
     store_crash(&s, SIM_CRASH_POWER);
     store_open(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, task).count, 4);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* A host that sleeps until the next timer must not sleep through the end of a window. */
@@ -120,8 +103,7 @@ Test(durable_turn, the_end_of_a_window_is_a_time_to_look_at_the_shard)
     struct pawl_task task;
     uint64_t next;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_ASYNC, 0);
     store_note(&s, task, 1);
     next = pawl_shard_next_timer_ns(s.f.runtime, 0);
@@ -129,8 +111,7 @@ Test(durable_turn, the_end_of_a_window_is_a_time_to_look_at_the_shard)
     pawl_virtual_clock_advance_to(s.f.clock, next);
     store_run(&s);
     cr_assert_eq(store_status(&s, 0).durable_frames, store_status(&s, 0).frames);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(durable_turn, a_full_group_does_not_wait_for_the_window)
@@ -139,8 +120,7 @@ Test(durable_turn, a_full_group_does_not_wait_for_the_window)
     struct pawl_task task;
     uint64_t before;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_ASYNC, 0);
     before = store_op_count(&s, SIM_QUEUE_WRITE);
     for (unsigned i = 0; i < 5000; i++) { /* 48 bytes each: 240 KiB */
@@ -150,8 +130,7 @@ Test(durable_turn, a_full_group_does_not_wait_for_the_window)
             store_turns(&s);
     }
     cr_assert(store_op_count(&s, SIM_QUEUE_WRITE) > before);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* ---- what a crash leaves of async steps ---------------------------------------------------------- */
@@ -165,8 +144,7 @@ Test(durable_turn, a_crash_undoes_async_steps_from_some_step_on)
         struct pawl_task tasks[3];
         uint64_t sum = 0, last = 0;
 
-        store_init(&s, &options);
-        store_open(&s);
+        store_begin(&s, &options);
         for (unsigned i = 0; i < 3; i++)
             tasks[i] = store_create(&s, M_ASYNC, 0);
         for (uint64_t i = 1; i <= 90; i++) {
@@ -185,8 +163,7 @@ Test(durable_turn, a_crash_undoes_async_steps_from_some_step_on)
         }
         cr_assert_eq(sum, last * (last + 1) / 2); /* 1 to `last`, nothing between left out */
         cr_assert(last >= 60, "%llu of 90 within 45 ms", (unsigned long long)last); /* the window */
-        store_close(&s);
-        store_fini(&s);
+        store_end(&s);
     }
 }
 
@@ -218,8 +195,7 @@ Test(durable_turn, while_the_disk_stands_still_events_wait_and_none_is_lost)
 
     options.store.segment_bytes = 32u << 20;
     options.store.snapshot_bytes = UINT64_MAX;
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     task = store_create(&s, 0, 0);
     for (unsigned round = 0; round < 200; round++) {
         const struct pawl_event event = {.task = task, .flags = PAWL_EVENT_COMPLETE};
@@ -245,8 +221,7 @@ Test(durable_turn, while_the_disk_stands_still_events_wait_and_none_is_lost)
     store_open(&s);
     fixture_view(&s.f, task, &count, sizeof(count));
     cr_assert_eq(count, posted);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* A pause is no reason to leave the window open. */
@@ -255,8 +230,7 @@ Test(durable_turn, what_was_done_before_a_pause_goes_to_disk)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_ASYNC, 0);
     store_post(&s, task, P_NOTE, 1, 0, 1);
     fixture_turn(&s.f);
@@ -266,8 +240,7 @@ Test(durable_turn, what_was_done_before_a_pause_goes_to_disk)
     store_crash(&s, SIM_CRASH_POWER);
     store_open(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, task).count, 1);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------- */
@@ -278,8 +251,7 @@ Test(durable_turn, a_stop_tells_what_became_of_everything)
     struct pawl_task task;
     uint32_t told = 0;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     for (uint32_t tag = 0; tag < 20; tag++) {
         store_post(&s, task, P_NOTE, 1, 0, tag);
@@ -296,8 +268,7 @@ Test(durable_turn, a_stop_tells_what_became_of_everything)
     store_free(&s);
     store_open(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, task).count, 15);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(durable_turn, what_tasks_have_sent_and_deferred_outlives_a_stop)
@@ -306,8 +277,7 @@ Test(durable_turn, what_tasks_have_sent_and_deferred_outlives_a_stop)
     struct store_fixture s;
     struct pawl_task sender, target, keeper;
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     sender = store_create(&s, M_SYNC, 0);
     target = store_create(&s, M_SYNC, 1);
     keeper = store_create(&s, M_SYNC, 0);
@@ -331,8 +301,7 @@ Test(durable_turn, what_tasks_have_sent_and_deferred_outlives_a_stop)
     trace_clear();
     cr_assert_eq(store_ask(&s, keeper, P_MOVE, 0, 0).status, 0);
     cr_assert(TRACE_IS(7));
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* An async step's completion is long gone: only the callback can say that it is lost. */
@@ -346,8 +315,7 @@ Test(durable_turn, a_failure_in_a_stop_is_told)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_ASYNC, 0);
     for (unsigned i = 0; i < 10; i++) {
         store_post(&s, task, P_NOTE, i, 0, i);
@@ -368,8 +336,7 @@ Test(durable_turn, an_orderly_stop_tells_of_no_failure)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_ASYNC, 0);
     fixture_send(&s.f, task, P_NOTE, 1);
     fixture_turn(&s.f);
@@ -385,8 +352,7 @@ Test(durable_turn, steps_that_a_stop_could_not_write_are_told)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_ASYNC, 0);
     fixture_send(&s.f, task, P_NOTE, 1);
     fixture_turn(&s.f);
@@ -426,8 +392,7 @@ static unsigned left_after_idleness(bool crash, bool snapshot)
     struct pawl_task task;
     unsigned left;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     cr_assert_eq(store_call(&s, task, P_CALL, arm, 100 * FIXTURE_SECOND).status, 0);
     store_advance(&s, 58 * FIXTURE_SECOND);
@@ -439,8 +404,7 @@ static unsigned left_after_idleness(bool crash, bool snapshot)
         store_close(&s);
     store_open(&s);
     left = seconds_left(&s, task);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
     return left;
 }
 
@@ -463,8 +427,7 @@ static uint64_t frames_of_a_minute(bool timer, bool ended)
     struct pawl_task task;
     uint64_t frames;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     if (timer)
         cr_assert_eq(store_call(&s, task, P_CALL, arm, 1000 * FIXTURE_SECOND).status, 0);
@@ -474,8 +437,7 @@ static uint64_t frames_of_a_minute(bool timer, bool ended)
     frames = store_status(&s, 0).frames;
     store_advance(&s, 60 * FIXTURE_SECOND);
     frames = store_status(&s, 0).frames - frames;
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
     return frames;
 }
 
@@ -493,8 +455,7 @@ Test(durable_turn, a_shard_that_works_writes_no_time)
     struct pawl_task task;
     uint64_t frames;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     cr_assert_eq(store_call(&s, task, P_CALL, arm, 1000 * FIXTURE_SECOND).status, 0);
     frames = store_status(&s, 0).frames;
@@ -503,8 +464,7 @@ Test(durable_turn, a_shard_that_works_writes_no_time)
         store_note(&s, task, 1);
     }
     cr_assert_eq(store_status(&s, 0).frames, frames + 10);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* What room is left is for steps and ends. */
@@ -518,8 +478,7 @@ Test(durable_turn, on_a_full_disk_no_time_is_written)
     options.store.segment_bytes = 64u << 10;
     options.store.snapshot_bytes = UINT64_MAX;
     options.store.quota_bytes = 256u << 10;
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 0);
     cr_assert_eq(store_call(&s, task, P_CALL, arm, 1000 * FIXTURE_SECOND).status, 0);
     while (load_acquire(&store_durable(&s, 0)->journal.full) == 0)

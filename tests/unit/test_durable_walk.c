@@ -3,26 +3,6 @@
 
 enum { TASKS = 200 };
 
-static void begin(struct store_fixture *s, const struct store_fixture_options *options)
-{
-    store_init(s, options);
-    store_open(s);
-}
-
-static void end(struct store_fixture *s)
-{
-    store_close(s);
-    store_fini(s);
-}
-
-/* The task runs fn, which sends the target something. */
-static void post_call(struct store_fixture *s, struct pawl_task task, puppet_fn *fn,
-                      struct pawl_task target)
-{
-    fixture_post(&s->f, &(struct pawl_event){
-                            .task = task, .code = P_CALL, .arg = {puppet_word(fn), target.id}});
-}
-
 static void arm_far(struct pawl_step *step, struct puppet *puppet, const struct pawl_event *event)
 {
     (void)puppet;
@@ -138,8 +118,7 @@ static void check_same(struct store_fixture *s, const struct pawl_task *tasks, u
                   (unsigned long long)seed, i, with[i].alive, without.alive, with[i].version,
                   without.version, with[i].deferred, without.deferred);
     }
-    store_close(&full);
-    store_fini(&full);
+    store_end(&full);
     store_current = s;
     sim_disk_crash(s->disk, SIM_CRASH_POWER);
     sim_disk_reopen(s->disk);
@@ -147,21 +126,15 @@ static void check_same(struct store_fixture *s, const struct pawl_task *tasks, u
 
 static void work_under_snapshot(uint64_t seed, unsigned shards)
 {
-    struct store_fixture_options options = {.seed = seed,
-                                            .shards = shards,
-                                            .latency_min_ns = 1000,
-                                            .latency_max_ns = 400000,
-                                            .store = PAWL_STORE_OPTIONS_INIT};
+    struct store_fixture_options options = {
+        .seed = seed, .shards = shards, .latency_min_ns = 1000, .latency_max_ns = 400000};
     struct random random = {seed};
     struct store_fixture s;
     struct pawl_task tasks[TASKS];
     unsigned during = 0;
     bool asked = false;
     int result = -EAGAIN;
-
-    options.store.segment_bytes = 1u << 20;
-    options.store.snapshot_bytes = UINT64_MAX;
-    begin(&s, &options);
+    store_begin(&s, &options);
     for (unsigned i = 0; i < TASKS; i++)
         tasks[i] = store_create_undurable(&s, i % 5 == 0 ? M_ASYNC : M_SYNC, i % shards);
     /* One snapshot only: with a second one the journal would be cut. */
@@ -190,7 +163,7 @@ static void work_under_snapshot(uint64_t seed, unsigned shards)
     }
     check_same(&s, tasks, seed);
     store_open(&s);
-    end(&s);
+    store_end(&s);
 }
 
 Test(durable_walk, a_snapshot_taken_while_steps_go_on_equals_a_full_replay)
@@ -211,7 +184,7 @@ Test(durable_walk, a_task_that_keeps_more_than_a_group_is_in_the_snapshot)
     struct store_fixture s;
     struct pawl_task task, plain;
 
-    begin(&s, NULL);
+    store_begin(&s, NULL);
     plain = store_create(&s, M_SYNC, 0);
     task = store_create(&s, M_SYNC, 0);
     for (unsigned i = 0; i < 15; i++) {
@@ -231,7 +204,7 @@ Test(durable_walk, a_task_that_keeps_more_than_a_group_is_in_the_snapshot)
     cr_assert_eq(store_ask(&s, task, P_MOVE, 0, 0).status, 0);
     cr_assert_eq(trace.count, 15);
     cr_assert_eq(fixture_puppet_of(&s.f, plain).count, 3);
-    end(&s);
+    store_end(&s);
 }
 
 Test(durable_walk, snapshots_begin_by_themselves_after_so_much_journal)
@@ -242,7 +215,7 @@ Test(durable_walk, snapshots_begin_by_themselves_after_so_much_journal)
 
     options.store.segment_bytes = 1u << 20;
     options.store.snapshot_bytes = 256u << 10;
-    begin(&s, &options);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 0);
     while (store_status(&s, 0).journal_bytes < 240u << 10)
         store_note(&s, task, 1);
@@ -255,7 +228,7 @@ Test(durable_walk, snapshots_begin_by_themselves_after_so_much_journal)
         store_note(&s, task, 1);
     store_run(&s);
     cr_assert_eq(store_status(&s, 0).snapshots, 7);
-    end(&s);
+    store_end(&s);
 }
 
 /* Events that are sent and not confirmed, or wait in the shard itself, are in the snapshot. */
@@ -265,11 +238,11 @@ Test(durable_walk, events_under_way_are_in_the_snapshot)
     struct store_fixture s;
     struct pawl_task sender, target;
 
-    begin(&s, &options);
+    store_begin(&s, &options);
     sender = store_create(&s, M_SYNC, 0);
     target = store_create(&s, M_SYNC, 1);
     for (unsigned i = 0; i < 10; i++)
-        post_call(&s, sender, store_post_note, target);
+        store_post_call(&s, sender, store_post_note, target);
     /* Shard 1 never turns; shard 0 writes three snapshots, and so cuts the steps away. */
     for (unsigned i = 0; i < 3; i++) {
         const uint64_t before = store_status(&s, 0).snapshots;
@@ -288,7 +261,7 @@ Test(durable_walk, events_under_way_are_in_the_snapshot)
     store_run(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, sender).count, 10);
     cr_assert_eq(fixture_puppet_of(&s.f, target).count, 10);
-    end(&s);
+    store_end(&s);
 }
 
 Test(durable_walk, a_pause_and_a_stop_in_a_snapshot_do_no_harm)
@@ -296,7 +269,7 @@ Test(durable_walk, a_pause_and_a_stop_in_a_snapshot_do_no_harm)
     struct store_fixture s;
     struct pawl_task tasks[TASKS];
 
-    begin(&s, NULL);
+    store_begin(&s, NULL);
     for (unsigned i = 0; i < TASKS; i++)
         tasks[i] = store_create_undurable(&s, M_SYNC, 0);
     cr_assert(store_settle(&s));
@@ -315,7 +288,7 @@ Test(durable_walk, a_pause_and_a_stop_in_a_snapshot_do_no_harm)
     for (unsigned i = 0; i < TASKS; i++)
         cr_assert(fixture_is_alive(&s.f, tasks[i]));
     cr_assert_eq(store_snapshot(&s), 0);
-    end(&s);
+    store_end(&s);
 }
 
 /* The default grows with the last snapshot; the same number, asked for, does not. */
@@ -328,14 +301,14 @@ static bool begins_after(uint64_t asked, uint64_t journal_bytes)
 
     options.store.segment_bytes = 1u << 20;
     options.store.snapshot_bytes = asked;
-    begin(&s, &options);
+    store_begin(&s, &options);
     durable = store_durable(&s, 0);
     store_release(&durable->journal.snapshot_bytes, UINT64_C(1) << 30);
     durable->walk.since_bytes = durable->journal.steps.bytes - journal_bytes;
     fixture_turn(&s.f);
     begun = durable->walk.under_way;
     store_run(&s);
-    end(&s);
+    store_end(&s);
     return begun;
 }
 
@@ -359,7 +332,7 @@ Test(durable_walk, where_there_is_no_room_a_snapshot_is_due)
 
     options.store.segment_bytes = 64u << 10;
     options.store.quota_bytes = 512u << 10;
-    begin(&s, &options);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 0);
     for (unsigned i = 0; i < 600; i++) { /* a block each: five times the quota */
         const int status = store_ask(&s, task, P_NOTE, 1, 0).status;
@@ -373,7 +346,7 @@ Test(durable_walk, where_there_is_no_room_a_snapshot_is_due)
             cr_assert_eq(fixture_puppet_of(&s.f, task).count, count);
         }
     }
-    end(&s);
+    store_end(&s);
 }
 
 /* Snapshots larger than the quota make no room: they are not written on and on. */
@@ -385,7 +358,7 @@ Test(durable_walk, where_snapshots_make_no_room_they_are_not_repeated)
 
     options.store.segment_bytes = 64u << 10;
     options.store.quota_bytes = 256u << 10;
-    begin(&s, &options);
+    store_begin(&s, &options);
     for (unsigned i = 0; i < 4000; i++) {
         const struct pawl_task_spec spec = {.machine = M_ASYNC, .shard = 0};
         struct pawl_task task;
@@ -399,7 +372,7 @@ Test(durable_walk, where_snapshots_make_no_room_they_are_not_repeated)
     snapshots = store_status(&s, 0).snapshots;
     store_advance(&s, 100 * FIXTURE_SECOND);
     cr_assert_eq(store_status(&s, 0).snapshots, snapshots);
-    end(&s);
+    store_end(&s);
 }
 
 /* A disk that has no room for the snapshot either is not worn out by trying. */
@@ -418,7 +391,7 @@ Test(durable_walk, a_snapshot_for_room_that_fails_is_tried_again_after_a_while)
 
     options.store.segment_bytes = 64u << 10;
     options.store.quota_bytes = 512u << 10;
-    begin(&s, &options);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 0);
     cr_assert(sim_disk_fault_add(s.disk, &fault) >= 0);
     while (store_ask(&s, task, P_NOTE, 1, 0).status == 0)
@@ -435,7 +408,7 @@ Test(durable_walk, a_snapshot_for_room_that_fails_is_tried_again_after_a_while)
     sim_disk_faults_clear(s.disk);
     store_advance(&s, 2 * FIXTURE_SECOND);
     cr_assert_eq(store_ask(&s, task, P_NOTE, 1, 0).status, 0);
-    end(&s);
+    store_end(&s);
 }
 
 /* Each life leaves a file that is nearly empty. */
@@ -447,7 +420,7 @@ Test(durable_walk, many_short_lives_do_not_leave_many_files)
 
     options.store.segment_bytes = 64u << 10;
     options.store.snapshot_bytes = 256u << 10;
-    begin(&s, &options);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 0);
     for (unsigned i = 0; i < 60; i++) {
         for (unsigned k = 0; k < 5; k++)
@@ -456,7 +429,7 @@ Test(durable_walk, many_short_lives_do_not_leave_many_files)
         cr_assert(store_files(&s, FILE_JOURNAL, false, NULL) < 14);
     }
     cr_assert_eq(fixture_puppet_of(&s.f, task).count, 300);
-    end(&s);
+    store_end(&s);
 }
 
 /* What the default compares with is known again after an opening. */
@@ -465,7 +438,7 @@ Test(durable_walk, the_size_of_the_last_snapshot_is_found_again)
     struct store_fixture s;
     uint64_t bytes;
 
-    begin(&s, NULL);
+    store_begin(&s, NULL);
     for (unsigned i = 0; i < 500; i++)
         store_create_undurable(&s, M_SYNC, 0);
     cr_assert(store_settle(&s));
@@ -474,7 +447,7 @@ Test(durable_walk, the_size_of_the_last_snapshot_is_found_again)
     cr_assert(bytes > 500u * 48);
     store_reopen(&s);
     cr_assert_eq(load_acquire(&store_durable(&s, 0)->journal.snapshot_bytes), bytes);
-    end(&s);
+    store_end(&s);
 }
 
 /* ---- what an image says ---- */
@@ -485,7 +458,7 @@ Test(durable_walk, the_age_of_a_state_is_in_the_image)
     struct pawl_task task, other;
     uint64_t before, after;
 
-    begin(&s, NULL);
+    store_begin(&s, NULL);
     store_advance(&s, 10 * FIXTURE_SECOND);
     task = store_create(&s, M_SYNC, 0);
     other = store_create(&s, M_SYNC, 0);
@@ -500,7 +473,7 @@ Test(durable_walk, the_age_of_a_state_is_in_the_image)
     cr_assert(after + FIXTURE_SECOND / 10 > before && after < before + FIXTURE_SECOND / 10,
               "%llu ms, then %llu", (unsigned long long)before / 1000000,
               (unsigned long long)after / 1000000);
-    end(&s);
+    store_end(&s);
 }
 
 static void refuse(struct pawl_step *step, struct puppet *puppet, const struct pawl_event *event)
@@ -541,7 +514,7 @@ Test(durable_walk, what_a_memory_only_task_has_reserved_and_was_refused_is_not_i
 {
     struct store_fixture s;
 
-    begin(&s, NULL);
+    store_begin(&s, NULL);
     walk_over_reserved(&s, refuse);
     for (unsigned i = 0; i < 200 && store_status(&s, 0).snapshots == 0; i++) {
         fixture_turn(&s.f);
@@ -552,7 +525,7 @@ Test(durable_walk, what_a_memory_only_task_has_reserved_and_was_refused_is_not_i
     store_crash(&s, SIM_CRASH_POWER);
     store_open(&s);
     cr_assert_eq(store_status(&s, 0).recovered_tasks, 1);
-    end(&s);
+    store_end(&s);
 }
 
 Test(durable_walk, what_a_memory_only_task_has_reserved_and_was_lost_is_not_in_it)
@@ -569,7 +542,7 @@ Test(durable_walk, what_a_memory_only_task_has_reserved_and_was_lost_is_not_in_i
         const struct store_fixture_options options = {.seed = seed};
         struct store_fixture s;
 
-        begin(&s, &options);
+        store_begin(&s, &options);
         walk_over_reserved(&s, NULL);
         cr_assert(sim_disk_fault_add(s.disk, &slow) >= 0); /* the frame of its creation */
         for (unsigned i = 0; i < 2000 && store_status(&s, 0).snapshots == 0; i++) {
@@ -582,7 +555,7 @@ Test(durable_walk, what_a_memory_only_task_has_reserved_and_was_lost_is_not_in_i
         store_crash(&s, SIM_CRASH_POWER);
         store_open(&s);
         lost += store_status(&s, 0).recovered_tasks == 1;
-        end(&s);
+        store_end(&s);
     }
     cr_assert(lost > 0);
 }

@@ -243,8 +243,7 @@ Test(images, a_snapshot_counts_only_when_the_journal_up_to_it_is_durable)
 /* A snapshot of so many groups that two are under way at once. */
 static void make_large(struct store_fixture *s)
 {
-    store_init(s, NULL);
-    store_open(s);
+    store_begin(s, NULL);
     for (unsigned i = 0; i < 20000; i++)
         store_create_undurable(s, M_ASYNC, 0);
     cr_assert(store_settle(s));
@@ -272,8 +271,7 @@ Test(images, a_group_that_ended_well_behind_a_failed_one_is_forgotten)
     fail_second_group(&s);
     cr_assert_eq(store_durable(&s, 0)->journal.images_writer.done, 0);
     cr_assert_eq(store_snapshot(&s), 0);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(images, however_many_snapshots_fail_the_next_one_is_written)
@@ -287,6 +285,5 @@ Test(images, however_many_snapshots_fail_the_next_one_is_written)
         cr_assert(!pawl__journal_has_work(&store_durable(&s, 0)->journal));
     }
     cr_assert_eq(store_snapshot(&s), 0);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }

@@ -35,15 +35,13 @@ Test(journal, goes_on_in_the_next_file_and_all_of_it_is_read)
     struct pawl_task task;
     uint64_t count;
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 0);
     count = fill_files(&s, task, 5);
     store_crash(&s, SIM_CRASH_POWER);
     store_open(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, task).count, count);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* The seal of a file is durable before the next one's header is begun. */
@@ -57,8 +55,7 @@ Test(journal, a_file_is_sealed_before_the_next_is_begun)
 
     options.latency_min_ns = 1000;
     options.latency_max_ns = 1000000;
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 0);
     while (looked < 10) {
         const struct writer *writer = &store_durable(&s, 0)->journal.steps_writer;
@@ -88,8 +85,7 @@ Test(journal, a_file_is_sealed_before_the_next_is_begun)
         pawl__reader_close(&reader);
         sim_disk_destroy(copy);
     }
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(journal, an_orderly_end_leaves_sealed_files_and_says_so)
@@ -101,8 +97,7 @@ Test(journal, an_orderly_end_leaves_sealed_files_and_says_so)
     struct reader reader;
     struct reader_frame frame;
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 0);
     fixture_send(&s.f, task, P_NOTE, 7); /* not durable yet: the stop sees to it */
     fixture_turn(&s.f);
@@ -117,8 +112,7 @@ Test(journal, an_orderly_end_leaves_sealed_files_and_says_so)
     pawl__reader_close(&reader);
     store_open(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, task).last, 7);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* ---- room ---------------------------------------------------------------------------------------- */
@@ -175,8 +169,7 @@ Test(journal, beyond_the_quota_steps_are_refused_and_ends_are_not)
     check_full(&s, false);
     cr_assert(sim_disk_used_bytes(s.disk) <= 12 * SMALL, "%llu bytes are on the disk",
               (unsigned long long)sim_disk_used_bytes(s.disk));
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(journal, on_a_full_disk_steps_are_refused_and_ends_are_not)
@@ -187,8 +180,7 @@ Test(journal, on_a_full_disk_steps_are_refused_and_ends_are_not)
     options.capacity = 12 * SMALL + 5000;
     store_init(&s, &options);
     check_full(&s, true);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* A snapshot cuts the journal, and everything goes on. */
@@ -227,8 +219,7 @@ Test(journal, after_room_came_back_everything_works)
     store_open(&s);
     for (i = 0; i < FULL_TASKS; i++)
         cr_assert_eq(fixture_puppet_of(&s.f, tasks[i]).count, counts[i]);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(journal, snapshots_make_room_under_a_quota)
@@ -240,8 +231,7 @@ Test(journal, snapshots_make_room_under_a_quota)
 
     options.store.quota_bytes = 16 * SMALL;
     options.store.snapshot_bytes = 2 * SMALL;
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     for (unsigned i = 0; i < FULL_TASKS; i++)
         tasks[i] = store_create(&s, M_SYNC, 0);
     for (unsigned i = 0; i < 1200; i++) { /* a block each: many times the quota */
@@ -255,8 +245,7 @@ Test(journal, snapshots_make_room_under_a_quota)
     store_open(&s);
     for (unsigned i = 0; i < FULL_TASKS; i++)
         cr_assert_eq(fixture_puppet_of(&s.f, tasks[i]).count, counts[i]);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* Each opening takes a file; that there can be no second one keeps nobody out. */
@@ -268,8 +257,7 @@ Test(journal, a_store_at_its_quota_opens_again_and_again)
     uint64_t count = 0;
 
     options.store.quota_bytes = 4 * SMALL;
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 0);
     while (store_ask(&s, task, P_NOTE, 1, 0).status == 0)
         cr_assert(++count < 1000);
@@ -289,8 +277,7 @@ Test(journal, a_store_at_its_quota_opens_again_and_again)
         cr_assert_eq(store_snapshot(&s), 0);
     store_advance(&s, FIXTURE_SECOND);
     cr_assert_eq(store_ask(&s, task, P_NOTE, 1, 0).status, 0);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(journal, a_disk_without_room_for_a_file_is_said_at_opening)
@@ -400,8 +387,7 @@ static struct outcome work_with_fault(enum sim_op op, uint64_t nth, int error, b
                   (unsigned long long)nth, (unsigned long long)puppet.count,
                   (unsigned long long)posted[i], (unsigned long long)acknowledged[i]);
     }
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
     return outcome;
 }
 
@@ -454,8 +440,7 @@ Test(journal, a_file_that_cannot_be_prepared_for_an_error_is_told)
                                     .forever = true,
                                     .error = -EIO};
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     cr_assert(sim_disk_fault_add(s.disk, &fault) >= 0);
     store_try_settle(&s);
     store_advance(&s, 10 * FIXTURE_SECOND);
@@ -476,13 +461,11 @@ Test(journal, a_short_write_is_a_failed_one)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     store_fault(&s, SIM_FAULT_SHORT, SIM_OPS(SIM_QUEUE_END), 1, 0);
     cr_assert_eq(store_ask(&s, task, P_NOTE, 1, 0).status, -EIO);
     cr_assert_eq(s.failed_count, 1);
     cr_assert_eq(s.failed_error, -EIO);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }

@@ -20,17 +20,12 @@ static void begin(unsigned shards)
 
     machine = job_machine;
     machine.durability = PAWL_DURABILITY_SYNC;
-    options.store = PAWL_STORE_OPTIONS_INIT;
-    options.store.segment_bytes = 1u << 20;
-    options.store.snapshot_bytes = UINT64_MAX;
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
 }
 
 static void end(void)
 {
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 static struct pawl_lane_status status(const char *lane)

@@ -560,6 +560,5 @@ Test(lanes_open, an_agent_can_leave_though_the_store_has_failed)
     store_run(&s);
     lane_agent_close(&agent, &s.f);
     cr_assert_eq(fixture_state(&s.f, task), J_RUNNING, "no step of a failed store takes effect");
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }

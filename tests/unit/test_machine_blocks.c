@@ -3,30 +3,8 @@
 #include <string.h>
 
 #include "machine/blocks.h"
+#include "support/meter.h"
 #include "support/test.h"
-
-/* Allows `left` allocations and counts what is out. */
-struct meter {
-    unsigned left;
-    unsigned out;
-};
-
-static void *meter_allocate(void *user, size_t size)
-{
-    struct meter *const meter = user;
-
-    if (!meter->left)
-        return NULL;
-    meter->left--;
-    meter->out++;
-    return aligned_alloc(64, size);
-}
-
-static void meter_release(void *user, void *memory)
-{
-    ((struct meter *)user)->out--;
-    free(memory);
-}
 
 Test(machine_blocks, objects_are_zeroed_aligned_and_apart)
 {
@@ -73,7 +51,7 @@ Test(machine_blocks, growing_keeps_what_is_there)
 
 Test(machine_blocks, too_much_is_refused_and_nothing_is_lost)
 {
-    struct meter meter = {1, 0};
+    struct meter meter = {.left = 1};
     const struct allocator allocator = {meter_allocate, meter_release, &meter};
     struct blocks blocks;
     char *first;

@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "machine/check.h"
 #include "support/diagnostics.h"
+#include "support/seed.h"
 #include "support/test.h"
 
 static void action(struct pawl_step *step, void *context, const struct pawl_event *event)
@@ -393,10 +394,8 @@ static void make_garbage(struct garbage *g, struct random *r)
 Test(machine_check, no_definition_crashes_a_compile)
 {
     static struct garbage g;
-    const char *const text = getenv("PAWL_TEST_SEED");
-    const uint64_t seed = text ? strtoull(text, NULL, 0) : 4711;
+    const uint64_t seed = test_seed(4711);
 
-    fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
     memset(long_name, 'n', sizeof(long_name) - 1);
     for (unsigned i = 0; i < 10000; i++) {
         struct random r = {seed + i * UINT64_C(0x9e3779b97f4a7c15)};

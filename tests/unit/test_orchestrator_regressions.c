@@ -1,96 +1,14 @@
 /*
  * What an orchestrator that kept tasks in files did wrong, and Pawl does not: one test for each
- * fault, named for what holds instead. Those about files, torn reads, ids and health are where files,
- * reading, keys and watching are tested.
+ * fault, named for what holds instead. Those about what is kept on a disk are in
+ * test_orchestrator_store.c.
  */
-#include "support/work_store_fixture.h"
+#include "support/threads_fixture.h"
+#include "support/work_fixture.h"
 
 #define SECOND FIXTURE_SECOND
 
 static struct work_fixture w;
-
-/* ---- on a disk ----------------------------------------------------------------------------------- */
-
-static unsigned stored_count(enum pawl_work_state state)
-{
-    const struct pawl_filter filter = {.machine = WORK_FIRST, .state = state};
-    struct pawl_walk walk = {0};
-    struct pawl_view views[16] = {{.context = NULL}};
-    unsigned count = 0;
-
-    while (!walk.done) {
-        const int some = pawl_task_walk(s.f.runtime, &walk, &filter, views, 16, 1000);
-
-        cr_assert(some >= 0);
-        count += (unsigned)some;
-    }
-    return count;
-}
-
-Test(orchestrator_regressions, status_counts_are_right_after_reload)
-{
-    struct pawl_work_spec spec = work_spec();
-    struct pawl_lane_status before, after;
-    struct pawl_task last;
-    struct pawl_agent *agent;
-    struct pawl_lease lease;
-
-    stored_init();
-    spec.title = "with a note";
-    for (unsigned i = 0; i < 5; i++)
-        last = stored_submit(&spec);
-    cr_assert_eq(stored_done(pawl_work_cancel(s.f.port, last, false, 1)).status, 0);
-    agent = stored_agent(0);
-    lease = stored_lease(agent);
-    cr_assert_eq(
-        stored_report(agent, &lease, &(struct pawl_report){.kind = PAWL_REPORT_DONE}).status, 0);
-    spec.delay_ns = 1000 * SECOND;
-    stored_submit(&spec);
-    store_run(&s);
-    cr_assert_eq(pawl_lane_read(s.f.runtime, "work", &before), 0);
-    stored_crash(agent);
-    store_run(&s);
-    cr_assert_eq(pawl_lane_read(s.f.runtime, "work", &after), 0);
-    cr_assert_eq(before.ready, 3);
-    cr_assert_eq(after.ready, 3);
-    cr_assert_eq(stored_count(PAWL_WORK_READY), 3);
-    cr_assert_eq(stored_count(PAWL_WORK_COMPLETED), 1);
-    cr_assert_eq(stored_count(PAWL_WORK_CANCELLED), 1);
-    cr_assert_eq(stored_count(PAWL_WORK_DELAYED), 1);
-    cr_assert_eq(stored_view(last).state, PAWL_WORK_CANCELLED);
-    stored_end(NULL);
-}
-
-Test(orchestrator_regressions, report_applied_before_a_crash_is_not_applied_again)
-{
-    const struct pawl_report note = {.kind = PAWL_REPORT_NOTE, .id = 1, .bytes = "e", .size = 1};
-    const struct pawl_report done = {.kind = PAWL_REPORT_DONE, .id = 2, .value = 8};
-    const struct pawl_work_spec spec = work_spec();
-    struct pawl_agent *agent;
-    struct pawl_lease lease;
-    struct pawl_task task;
-    uint64_t incarnation;
-
-    stored_init();
-    task = stored_submit(&spec);
-    agent = stored_agent(0);
-    incarnation = pawl_agent_incarnation(agent);
-    lease = stored_lease(agent);
-    cr_assert_eq(stored_report(agent, &lease, &note).status, 0);
-    stored_crash(agent); /* the agent does not remember that it heard */
-    agent = stored_agent(incarnation);
-    cr_assert_eq(stored_view(task).state, PAWL_WORK_LEASED);
-    cr_assert_eq(stored_report(agent, &lease, &note).status, -EALREADY);
-    cr_assert_eq(stored_view(task).work.notes, 1);
-    cr_assert_eq(stored_report(agent, &lease, &done).status, 0);
-    stored_crash(agent);
-    agent = stored_agent(incarnation);
-    cr_assert_eq(stored_report(agent, &lease, &done).status, -EALREADY);
-    cr_assert_eq(stored_view(task).state, PAWL_WORK_COMPLETED);
-    cr_assert_eq(stored_view(task).work.value, 8);
-    cr_assert_eq(stored_view(task).work.notes, 1);
-    stored_end(agent);
-}
 
 static int count_note(void *user, const struct pawl_work_note *note)
 {
@@ -99,40 +17,7 @@ static int count_note(void *user, const struct pawl_work_note *note)
     return 0;
 }
 
-Test(orchestrator_regressions, evidence_and_dependencies_survive_a_crash)
-{
-    struct pawl_work_spec spec = work_spec();
-    const struct pawl_report done = {.kind = PAWL_REPORT_DONE, .bytes = "proof", .size = 5};
-    struct pawl_agent *agent;
-    struct pawl_lease lease;
-    struct pawl_task first, second;
-    unsigned notes = 0;
-
-    stored_init();
-    spec.title = "first";
-    spec.shard = 0;
-    first = stored_submit(&spec);
-    spec.shard = 1;
-    spec.after = &first;
-    spec.after_count = 1;
-    second = stored_submit(&spec);
-    store_run(&s);
-    stored_crash(NULL);
-    cr_assert_eq(stored_view(second).state, PAWL_WORK_DEPENDENT);
-    agent = stored_agent(0);
-    lease = stored_lease(agent);
-    cr_assert_eq(lease.task.id, first.id);
-    cr_assert_eq(stored_report(agent, &lease, &done).status, 0);
-    stored_crash(agent);
-    store_run(&s);
-    cr_assert_eq(stored_view(first).state, PAWL_WORK_COMPLETED);
-    cr_assert_eq(stored_view(second).state, PAWL_WORK_READY);
-    cr_assert_eq(pawl_work_notes(s.f.runtime, first, count_note, &notes), 0);
-    cr_assert_eq(notes, 2);
-    stored_end(NULL);
-}
-
-/* ---- in memory ----------------------------------------------------------------------------------- */
+/* ---- one after the other ------------------------------------------------------------------------- */
 
 Test(orchestrator_regressions, cancelled_task_cannot_complete)
 {
@@ -402,4 +287,272 @@ Test(orchestrator_regressions, exactly_as_many_attempts_as_stated)
         }
     }
     work_close(&w);
+}
+
+/* ---- at the same time ---------------------------------------------------------------------------- */
+
+enum { JOBS = 3000, READERS = 2, REPORTS = 100000 };
+
+/* A runtime on threads of its own, with the work machine. */
+struct office {
+    struct pawl_runtime *runtime;
+    struct pawl_task hot; /* that a reader looks at again and again */
+    uint32_t hot_version; /* before its first report */
+    _Atomic uint64_t stalls;
+    _Atomic uint64_t over;
+    _Atomic uint64_t looks;
+    _Atomic uint64_t half; /* tasks of which a reader saw a part of a step */
+};
+
+static void office_on_stall(void *user, const struct pawl_stall *stall)
+{
+    (void)stall;
+    add_relaxed(&((struct office *)user)->stalls, 1);
+}
+
+static void office_open(struct office *office, uint64_t stall_ns)
+{
+    static const struct pawl_work_options work;
+    struct pawl_options options = PAWL_OPTIONS_INIT;
+
+    memset(office, 0, sizeof(*office));
+    options.shards = 2;
+    options.no_pin = 1;
+    options.no_huge_pages = 1;
+    options.lanes = work_lanes;
+    options.lane_count = 2;
+    options.work = &work;
+    options.user = office;
+    options.stall_ns = stall_ns;
+    options.on_stall = office_on_stall;
+    cr_assert_eq(pawl_open(&options, &office->runtime), 0);
+    cr_assert_eq(pawl_start(office->runtime), 0);
+}
+
+static struct pawl_agent *office_agent(struct office *office, uint64_t heartbeat_ns)
+{
+    static const char *const lane = "work";
+    const struct pawl_agent_options options = {
+        .name = "a", .lanes = &lane, .lanes_count = 1, .credits = 16, .heartbeat_ns = heartbeat_ns};
+    struct pawl_agent *agent;
+
+    cr_assert_eq(pawl_agent_open(office->runtime, &options, &agent), 0);
+    return agent;
+}
+
+/* Works until so many leases have been answered; each result says whose it is. */
+static void office_work(struct pawl_agent *agent, unsigned count)
+{
+    while (count > 0) {
+        struct pawl_receipt receipt;
+        struct pawl_lease lease;
+
+        if (pawl_agent_next(agent, &lease, 1, SECOND) == 1) {
+            const uint64_t id = lease.task.id;
+            const struct pawl_report done = {
+                .kind = PAWL_REPORT_DONE, .value = mix64(id), .bytes = &id, .size = sizeof(id)};
+            int error;
+
+            while ((error = pawl_agent_report(agent, &lease, &done)) == -EAGAIN)
+                pawl_agent_settle(agent, SECOND);
+            cr_assert_eq(error, 0);
+            count--;
+        }
+        while (pawl_agent_receipts(agent, &receipt, 1) == 1)
+            cr_assert_eq(receipt.status, 0);
+    }
+    cr_assert_eq(pawl_agent_settle(agent, 100 * SECOND), 0);
+}
+
+/* Step by step a task is ready, then somebody's, then done with its result and its evidence. */
+static bool is_whole(const struct pawl_work_view *view)
+{
+    const struct pawl_work *work = &view->work;
+
+    switch ((unsigned)view->state) {
+    case PAWL_WORK_NEW:
+    case PAWL_WORK_READY:
+        return work->claim.token == 0 && work->started_ns == 0 && work->notes == 0;
+    case PAWL_WORK_LEASED:
+        return work->claim.token != 0 && work->claim.agent != 0 && work->claim.leases == 1 &&
+               work->value == 0 && work->notes == 0;
+    case PAWL_WORK_COMPLETED:
+        return work->claim.token != 0 && work->value == mix64(view->task.id) && work->notes == 1 &&
+               work->bytes == sizeof(view->task.id) && work->newest != 0 && work->settled_ns != 0;
+    default:
+        return false;
+    }
+}
+
+static int is_evidence(void *user, const struct pawl_work_note *note)
+{
+    const struct pawl_work_view *view = user;
+
+    return note->size == sizeof(view->task.id) &&
+                   memcmp(note->bytes, &view->task.id, note->size) == 0
+               ? 0
+               : -EBADMSG;
+}
+
+static void *read_all(void *argument)
+{
+    struct office *office = argument;
+
+    while (load_acquire(&office->over) == 0) {
+        struct pawl_walk walk = {0};
+
+        while (!walk.done) {
+            struct pawl_work_view views[PAWL_WORK_WALK_MAX];
+            const int count = pawl_work_walk(office->runtime, &walk, NULL, views,
+                                             PAWL_WORK_WALK_MAX, PAWL_WORK_WALK_MAX);
+
+            for (int i = 0; i < count; i++) {
+                const int notes =
+                    pawl_work_notes(office->runtime, views[i].task, is_evidence, &views[i]);
+
+                if (!is_whole(&views[i]) || notes != 0)
+                    add_relaxed(&office->half, 1);
+                add_relaxed(&office->looks, 1);
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Each reader looks at every task again and again while it goes from one state to the next. */
+Test(orchestrator_regressions, reader_never_sees_half_a_task)
+{
+    static struct office office;
+    struct pawl_work_spec spec = work_spec();
+    struct pawl_agent *agent;
+    struct pawl_port *port;
+    pthread_t readers[READERS];
+    unsigned made = 0, told = 0;
+
+    office_open(&office, 0);
+    cr_assert_eq(pawl_port_open(office.runtime, NULL, &port), 0);
+    agent = office_agent(&office, 0);
+    for (unsigned i = 0; i < READERS; i++)
+        cr_assert_eq(pthread_create(&readers[i], NULL, read_all, &office), 0);
+    while (told < JOBS) {
+        struct pawl_completion done;
+
+        while (made < JOBS && pawl_work_submit(port, &spec, 1) == 0)
+            made++;
+        while (pawl_port_reap(port, &done, 1) == 1) {
+            cr_assert_eq(done.status, 0);
+            told++;
+        }
+    }
+    office_work(agent, JOBS);
+    store_release(&office.over, 1);
+    for (unsigned i = 0; i < READERS; i++)
+        cr_assert_eq(pthread_join(readers[i], NULL), 0);
+    cr_assert(load_acquire(&office.looks) > JOBS, "the readers have hardly looked");
+    cr_assert_eq(load_acquire(&office.half), 0);
+    cr_assert_eq(pawl_agent_close(agent, 100 * SECOND), 0);
+    cr_assert_eq(pawl_port_close(port, 100 * SECOND), 0);
+    cr_assert_eq(pawl_close(office.runtime), 0);
+}
+
+static void *read_one(void *argument)
+{
+    struct office *office = argument;
+    struct pawl_work_view view;
+
+    while (load_acquire(&office->over) == 0) {
+        const int error = pawl_work_read(office->runtime, office->hot, &view);
+        const uint32_t id = view.work.last_report;
+
+        if (error != 0 || view.version - office->hot_version != id ||
+            view.work.progress != (id == 0 ? 0 : mix64(id)))
+            add_relaxed(&office->half, 1);
+        add_relaxed(&office->looks, 1);
+    }
+    return NULL;
+}
+
+/* One task that makes one step after the other: what each step leaves belongs together. */
+Test(orchestrator_regressions, reader_never_sees_half_a_report)
+{
+    static struct office office;
+    const struct pawl_work_spec spec = work_spec();
+    struct pawl_work_view view;
+    struct pawl_agent *agent;
+    struct pawl_port *port;
+    struct pawl_lease lease;
+    pthread_t reader;
+
+    office_open(&office, 0);
+    cr_assert_eq(pawl_port_open(office.runtime, NULL, &port), 0);
+    agent = office_agent(&office, 0);
+    cr_assert_eq(pawl_work_submit(port, &spec, 1), 0);
+    while (pawl_agent_next(agent, &lease, 1, SECOND) != 1)
+        ;
+    office.hot = lease.task;
+    cr_assert_eq(pawl_work_read(office.runtime, office.hot, &view), 0);
+    office.hot_version = view.version;
+    cr_assert_eq(pthread_create(&reader, NULL, read_one, &office), 0);
+    for (uint32_t id = 1; id <= REPORTS || load_acquire(&office.looks) < REPORTS; id++) {
+        const struct pawl_report report = {
+            .kind = PAWL_REPORT_PROGRESS, .id = id, .value = mix64(id)};
+        struct pawl_receipt receipts[64];
+        int count;
+
+        while (pawl_agent_report(agent, &lease, &report) == -EAGAIN) {
+            count = pawl_agent_receipts(agent, receipts, 64);
+            for (int i = 0; i < count; i++)
+                cr_assert_eq(receipts[i].status, 0);
+            if (count == 0)
+                pawl_agent_settle(agent, SECOND / 100);
+        }
+    }
+    store_release(&office.over, 1);
+    cr_assert_eq(pthread_join(reader, NULL), 0);
+    cr_assert_eq(load_acquire(&office.half), 0);
+    cr_assert_eq(pawl_agent_close(agent, 100 * SECOND), 0);
+    cr_assert_eq(pawl_port_close(port, 100 * SECOND), 0);
+    cr_assert_eq(pawl_close(office.runtime), 0);
+}
+
+/*
+ * Nothing to do for many times as long as a stall, a heartbeat: no stall, nobody dead, nothing old,
+ * nothing that keeps a drain from ending; and then work is done as if there had been no pause.
+ */
+Test(orchestrator_regressions, idle_system_is_well)
+{
+    static struct office office;
+    struct pawl_drain_report blocked;
+    struct pawl_lane_status lane;
+    struct pawl_counters before, after;
+    struct pawl_work_spec spec = work_spec();
+    struct pawl_stall stall;
+    struct pawl_agent *agent;
+    struct pawl_port *port;
+    struct pawl_lease lease;
+
+    office_open(&office, 5 * MS);
+    cr_assert_eq(pawl_port_open(office.runtime, NULL, &port), 0);
+    agent = office_agent(&office, 20 * MS);
+    pawl_runtime_counters(office.runtime, &before);
+    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 200 * MS), 0);
+    pawl_runtime_counters(office.runtime, &after);
+    cr_assert_eq(load_acquire(&office.stalls), 0);
+    cr_assert_eq(after.stalls, 0);
+    for (unsigned i = 0; i < 2; i++)
+        cr_assert_eq(pawl_shard_stall(office.runtime, i, &stall), -ENOENT);
+    cr_assert_eq(after.undelivered + after.refused + after.stale + after.aborted, 0);
+    cr_assert_eq(after.transitions, before.transitions);
+    cr_assert_eq(pawl_lane_read(office.runtime, "work", &lane), 0);
+    cr_assert_eq(lane.ready + lane.leased + lane.oldest_ns + lane.lost + lane.expired, 0);
+    cr_assert_eq(lane.breaker, PAWL_BREAKER_CLOSED);
+    cr_assert_eq(pawl_drain(office.runtime, 100 * SECOND, &blocked), 0);
+    cr_assert_eq(pawl_resume(office.runtime), 0);
+    cr_assert_eq(pawl_agent_close(agent, 100 * SECOND), 0);
+    agent = office_agent(&office, 0);
+    cr_assert_eq(pawl_work_submit(port, &spec, 1), 0);
+    office_work(agent, 1);
+    cr_assert_eq(pawl_agent_close(agent, 100 * SECOND), 0);
+    cr_assert_eq(pawl_port_close(port, 100 * SECOND), 0);
+    cr_assert_eq(pawl_close(office.runtime), 0);
 }

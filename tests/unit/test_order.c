@@ -6,34 +6,10 @@
 #include <time.h>
 
 #include "base/random.h"
+#include "support/meter.h"
 #include "support/test.h"
 
 #define TICKETS 4096u
-
-/* Allows `left` allocations and counts what is out. */
-struct meter {
-    uint64_t left;
-    uint64_t out;
-    uint64_t peak;
-};
-
-static void *meter_allocate(void *user, size_t size)
-{
-    struct meter *const meter = user;
-
-    if (meter->left == 0)
-        return NULL;
-    meter->left--;
-    meter->out++;
-    meter->peak = meter->out > meter->peak ? meter->out : meter->peak;
-    return aligned_alloc(64, size);
-}
-
-static void meter_release(void *user, void *memory)
-{
-    ((struct meter *)user)->out--;
-    free(memory);
-}
 
 /* An order with all that it needs. Stays where it is. */
 struct desk {

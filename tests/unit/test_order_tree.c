@@ -5,30 +5,8 @@
 #include <stdlib.h>
 
 #include "base/random.h"
+#include "support/meter.h"
 #include "support/test.h"
-
-/* Allows `left` allocations and counts what is out. */
-struct meter {
-    uint64_t left;
-    uint64_t out;
-};
-
-static void *meter_allocate(void *user, size_t size)
-{
-    struct meter *const meter = user;
-
-    if (meter->left == 0)
-        return NULL;
-    meter->left--;
-    meter->out++;
-    return aligned_alloc(64, size);
-}
-
-static void meter_release(void *user, void *memory)
-{
-    ((struct meter *)user)->out--;
-    free(memory);
-}
 
 struct grove {
     struct meter meter;

@@ -7,25 +7,6 @@
 #include "base/limits.h"
 #include "support/threads_fixture.h"
 
-static struct pawl_port *port_of(struct world *world, uint32_t capacity, uint32_t completions)
-{
-    const struct pawl_port_options options = {capacity, completions};
-    struct pawl_port *port = NULL;
-
-    cr_assert_eq(pawl_port_open(world->runtime, &options, &port), 0);
-    return port;
-}
-
-static void close_port(struct world *world, struct pawl_port *port)
-{
-    int error;
-
-    while ((error = pawl_port_close(port, 0)) != 0) {
-        cr_assert_eq(error, -EAGAIN);
-        settle(world);
-    }
-}
-
 /* Takes the one completion that is there. */
 static struct pawl_completion reap_one(struct pawl_port *port)
 {

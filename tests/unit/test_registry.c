@@ -15,12 +15,6 @@ static struct pawl_port *open_port(struct pawl_runtime *runtime)
     return port;
 }
 
-static void close_port(struct world *world, struct pawl_port *port)
-{
-    while (pawl_port_close(port, 0) == -EAGAIN)
-        pawl_turn(world->runtime, 0);
-}
-
 Test(registry, the_lowest_free_entry_is_used_and_its_life_grows)
 {
     struct world *world = world_start(PAWL_DRIVE_HOST, 1);

@@ -39,8 +39,7 @@ Test(store_api, a_sync_ends_the_window_of_async_steps)
     struct pawl_task task;
     uint64_t begin;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_ASYNC, 0);
     store_note(&s, task, 7);
     begin = fixture_now(&s.f);
@@ -51,8 +50,7 @@ Test(store_api, a_sync_ends_the_window_of_async_steps)
     store_crash(&s, SIM_CRASH_POWER);
     store_open(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, task).last, 7);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* A question that nobody came back for must not answer a later one. */
@@ -61,8 +59,7 @@ Test(store_api, a_sync_covers_all_steps_before_the_call_that_says_so)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_ASYNC, 0);
     store_note(&s, task, 1);
     cr_assert_eq(pawl_sync(s.f.runtime, 0), -EAGAIN);
@@ -73,8 +70,7 @@ Test(store_api, a_sync_covers_all_steps_before_the_call_that_says_so)
         store_open(&s);
         cr_assert_eq(fixture_puppet_of(&s.f, task).last, 2, "it was said to be durable");
     }
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(store_api, a_failed_store_says_so)
@@ -83,8 +79,7 @@ Test(store_api, a_failed_store_says_so)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 1);
     store_fault(&s, SIM_FAULT_ERROR, SIM_OPS(SIM_QUEUE_END), 1, -EIO);
     cr_assert_eq(store_ask(&s, task, P_NOTE, 1, 0).status, -EIO);
@@ -94,8 +89,7 @@ Test(store_api, a_failed_store_says_so)
     cr_assert_eq(store_status(&s, 1).failed, -EIO);
     cr_assert_eq(s.failed_count, 1);
     cr_assert_eq(s.failed_shards[0], 1);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(store_api, a_store_that_fails_in_a_snapshot_says_so)
@@ -103,8 +97,7 @@ Test(store_api, a_store_that_fails_in_a_snapshot_says_so)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     cr_assert_eq(pawl_snapshot(s.f.runtime, 0), -EAGAIN);
     store_fault(&s, SIM_FAULT_ERROR, SIM_OPS(SIM_QUEUE_END), 1, -EIO);
@@ -112,8 +105,7 @@ Test(store_api, a_store_that_fails_in_a_snapshot_says_so)
     store_run(&s);
     cr_assert_eq(pawl_snapshot(s.f.runtime, 0), -EIO);
     cr_assert_eq(pawl_snapshot(s.f.runtime, 0), -EIO);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(store_api, a_snapshot_is_asked_of_every_shard_and_waited_for)
@@ -121,8 +113,7 @@ Test(store_api, a_snapshot_is_asked_of_every_shard_and_waited_for)
     const struct store_fixture_options options = {.shards = 3};
     struct store_fixture s;
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     for (unsigned i = 0; i < 30; i++)
         store_create(&s, M_SYNC, i % 3);
     for (uint64_t round = 1; round <= 3; round++) {
@@ -130,8 +121,7 @@ Test(store_api, a_snapshot_is_asked_of_every_shard_and_waited_for)
         for (unsigned i = 0; i < 3; i++)
             cr_assert_eq(store_status(&s, i).snapshots, round);
     }
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(store_api, the_status_counts_what_was_written_and_recovered)
@@ -140,8 +130,7 @@ Test(store_api, the_status_counts_what_was_written_and_recovered)
     struct pawl_task task;
     struct pawl_store_status before, after;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     cr_assert_eq(store_status(&s, 0).epoch, 1);
     task = store_create(&s, M_SYNC, 0);
     before = store_status(&s, 0);
@@ -166,8 +155,7 @@ Test(store_api, the_status_counts_what_was_written_and_recovered)
     cr_assert(after.recovered_entries >= 12);
     cr_assert_eq(after.resent, 0);
     cr_assert_eq(after.failed, 0);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* ---- threads ------------------------------------------------------------------------------------- */
@@ -329,8 +317,7 @@ Test(store_api, snapshots_may_be_asked_for_by_several_threads_in_the_host_driven
     struct store_fixture s;
     pthread_t threads[ASKERS];
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     store_note(&s, store_create(&s, M_SYNC, 0), 1);
     store_release(&answers, 0);
     for (unsigned i = 0; i < ASKERS; i++)
@@ -342,6 +329,5 @@ Test(store_api, snapshots_may_be_asked_for_by_several_threads_in_the_host_driven
     }
     for (unsigned i = 0; i < ASKERS; i++)
         cr_assert_eq(pthread_join(threads[i], NULL), 0);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }

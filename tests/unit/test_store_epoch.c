@@ -54,8 +54,7 @@ Test(store_epoch, a_full_manifest_keeps_what_tasks_need_and_says_which_machine_i
     struct pawl_task old, task;
     char name[32];
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     old = store_create(&s, M_ASYNC, 0); /* of a machine that is not there later on */
     task = store_create(&s, M_SYNC, 0);
     store_close(&s);
@@ -81,8 +80,7 @@ Test(store_epoch, a_full_manifest_keeps_what_tasks_need_and_says_which_machine_i
     store_open(&s);
     cr_assert(fixture_is_alive(&s.f, old) && fixture_is_alive(&s.f, task));
     cr_assert_eq(manifest_of(&s)->set, 1);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* ---- ids ----------------------------------------------------------------------------------------- */
@@ -183,8 +181,7 @@ Test(store_epoch, the_manifest_says_that_journals_have_begun_when_all_have)
             cr_assert_eq(manifest_of(&s)->set, 1 + shape);
             store_close(&s);
             store_open(&s);
-            store_close(&s);
-            store_fini(&s);
+            store_end(&s);
             if (struck == 0)
                 break;
             cr_assert(nth < 400, "an opening has no end");

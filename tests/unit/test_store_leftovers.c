@@ -55,8 +55,7 @@ Test(store_leftovers, the_lowest_of_the_files_prepared_goes_last)
         uint64_t struck;
         int number;
 
-        store_init(&s, &options);
-        store_open(&s);
+        store_begin(&s, &options);
         task = store_create(&s, M_SYNC, 1);
         store_note(&s, task, 4);
         store_crash(&s, SIM_CRASH_POWER);
@@ -77,8 +76,7 @@ Test(store_leftovers, the_lowest_of_the_files_prepared_goes_last)
             check(&s, nth, &partly);
         store_open(&s);
         cr_assert_eq(fixture_puppet_of(&s.f, task).last, 4);
-        store_close(&s);
-        store_fini(&s);
+        store_end(&s);
         if (struck == 0)
             break;
     }

@@ -14,8 +14,7 @@ Test(store_mend, what_recovery_has_believed_survives_a_power_loss_at_once_after_
         struct pawl_task task;
         uint64_t count;
 
-        store_init(&s, &options);
-        store_open(&s);
+        store_begin(&s, &options);
         task = store_create(&s, M_SYNC, 0);
         for (unsigned i = 0; i < 10; i++)
             store_note(&s, task, i);
@@ -37,8 +36,7 @@ Test(store_mend, what_recovery_has_believed_survives_a_power_loss_at_once_after_
         cr_assert_eq(fixture_puppet_of(&s.f, task).count, count, "seed %llu: %llu, and then %llu",
                      (unsigned long long)seed, (unsigned long long)count,
                      (unsigned long long)fixture_puppet_of(&s.f, task).count);
-        store_close(&s);
-        store_fini(&s);
+        store_end(&s);
     }
     cr_assert(believed > 5, "%u", believed);
 }
@@ -48,16 +46,14 @@ Test(store_mend, an_orderly_closed_store_is_not_written_again)
     struct store_fixture s;
     uint64_t writes;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     store_create(&s, M_SYNC, 0);
     store_close(&s);
     writes = store_op_count(&s, SIM_WRITE);
     store_open(&s);
     /* The manifest at closing and at opening, a file of four pieces, its header and the first frame. */
     cr_assert_eq(store_op_count(&s, SIM_WRITE) - writes, 9u);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(store_mend, a_crash_while_the_end_is_written_again_loses_nothing)
@@ -66,8 +62,7 @@ Test(store_mend, a_crash_while_the_end_is_written_again_loses_nothing)
         struct store_fixture s;
         struct pawl_task task;
 
-        store_init(&s, NULL);
-        store_open(&s);
+        store_begin(&s, NULL);
         task = store_create(&s, M_SYNC, 0);
         for (unsigned i = 0; i < 30; i++)
             store_note(&s, task, i);
@@ -82,7 +77,6 @@ Test(store_mend, a_crash_while_the_end_is_written_again_loses_nothing)
         sim_disk_reopen(s.disk);
         store_open(&s);
         cr_assert_eq(fixture_puppet_of(&s.f, task).count, 30);
-        store_close(&s);
-        store_fini(&s);
+        store_end(&s);
     }
 }

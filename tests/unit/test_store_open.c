@@ -41,8 +41,7 @@ Test(store_open, wrong_options_are_refused_in_words)
     expect_refused(&s, -EINVAL, "migrations");
     s.options.store = good;
     store_open(&s);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* What lies behind the given size is not the host's: poison that none of the checks lets pass. */
@@ -104,15 +103,13 @@ Test(store_open, a_store_that_is_open_is_not_opened_again)
 {
     struct store_fixture s;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     store_close(&s);
     sim_disk_second_opener(s.disk, STORE_DIRECTORY, true);
     expect_refused(&s, -EBUSY, "another runtime");
     sim_disk_second_opener(s.disk, STORE_DIRECTORY, false);
     store_open(&s);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(store_open, the_lock_is_given_back_by_every_end)
@@ -120,8 +117,7 @@ Test(store_open, the_lock_is_given_back_by_every_end)
     struct store_fixture s;
     void *lock;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     cr_assert_eq(s.storage.lock(s.storage.user, STORE_DIRECTORY, &lock), -EBUSY);
     store_close(&s);
     cr_assert_eq(s.storage.lock(s.storage.user, STORE_DIRECTORY, &lock), 0);
@@ -139,8 +135,7 @@ Test(store_open, files_without_a_manifest_are_a_damaged_store_and_nothing_is_cha
     struct pawl_task task;
     uint64_t hash;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     store_note(&s, task, 1);
     store_crash(&s, SIM_CRASH_POWER);
@@ -157,8 +152,7 @@ Test(store_open, leftovers_are_removed_and_foreign_files_are_not)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     store_note(&s, task, 5);
     store_crash(&s, SIM_CRASH_POWER);
@@ -179,8 +173,7 @@ Test(store_open, leftovers_are_removed_and_foreign_files_are_not)
         cr_assert(strstr(sim_disk_file(s.disk, i, &size), "/0002-") == NULL);
     }
     cr_assert_eq(sim_disk_peek(s.disk, STORE_DIRECTORY "/notes.txt", junk, 100, 0), 0);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* ---- lost files ---------------------------------------------------------------------------------- */
@@ -215,8 +208,7 @@ static void make_two(struct store_fixture *s, bool closed)
 {
     const struct store_fixture_options options = {.shards = 2};
 
-    store_init(s, &options);
-    store_open(s);
+    store_begin(s, &options);
     for (unsigned i = 0; i < 2; i++)
         store_note(s, store_create(s, M_SYNC, i), 5);
     if (closed)
@@ -300,8 +292,7 @@ Test(store_open, a_manifest_from_before_a_rewrite_is_refused_and_the_newer_set_s
     struct pawl_task task;
     uint64_t before_size, now_size, hash;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     task = store_create(&s, M_SYNC, 0);
     store_note(&s, task, 1);
     store_close(&s);
@@ -323,8 +314,7 @@ Test(store_open, a_manifest_from_before_a_rewrite_is_refused_and_the_newer_set_s
     cr_assert_eq(sim_disk_put(s.disk, STORE_DIRECTORY "/manifest", now, now_size), 0);
     store_open(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, task).count, 4);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(store_open, shards_not_asked_for_are_those_of_the_store)
@@ -333,8 +323,7 @@ Test(store_open, shards_not_asked_for_are_those_of_the_store)
     struct store_fixture s;
     struct pawl_task task;
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     task = store_create(&s, M_SYNC, 2);
     store_close(&s);
     s.options.shards = 0;
@@ -376,8 +365,7 @@ Test(store_open, every_failed_operation_is_told_in_words_and_does_no_harm)
             uint64_t struck;
             int number;
 
-            store_init(&s, NULL);
-            store_open(&s);
+            store_begin(&s, NULL);
             task = store_create(&s, M_SYNC, 0);
             store_note(&s, task, 5);
             cr_assert_eq(store_snapshot(&s), 0);
@@ -402,8 +390,7 @@ Test(store_open, every_failed_operation_is_told_in_words_and_does_no_harm)
             store_open(&s);
             cr_assert_eq(fixture_puppet_of(&s.f, task).last, 6, "%s %llu", sim_op_name(op),
                          (unsigned long long)nth);
-            store_close(&s);
-            store_fini(&s);
+            store_end(&s);
             if (struck == 0)
                 break;
         }
@@ -445,8 +432,7 @@ static void die_at(enum sim_crash how, bool is_new)
         store_crash(&s, how);
         store_open(&s);
         cr_assert_eq(fixture_puppet_of(&s.f, task).last, 6);
-        store_close(&s);
-        store_fini(&s);
+        store_end(&s);
         if (struck == 0)
             return;
     }

@@ -122,8 +122,7 @@ Test(store_rewrite, tasks_are_cancelled_by_the_ids_that_are_known)
         store_open(&s);
         for (unsigned i = 0; i < TASKS; i++)
             cr_assert_eq(fixture_is_alive(&s.f, tasks[i]), i % 2 != 0);
-        store_close(&s);
-        store_fini(&s);
+        store_end(&s);
     }
 }
 
@@ -163,8 +162,7 @@ Test(store_rewrite, timers_and_deferred_events_move_with_their_task)
     cr_assert_eq(trace.count, 0);
     store_advance(&s, 2 * FIXTURE_SECOND);
     cr_assert_eq(trace.count, TASKS);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* What was sent and not handled when the old shape ended is handled once in the new one. */
@@ -178,8 +176,7 @@ Test(store_rewrite, events_under_way_are_handled_once_in_the_new_shape)
         struct pawl_task tasks[6];
         uint64_t sent = 0, came = 0;
 
-        store_init(&s, &options);
-        store_open(&s);
+        store_begin(&s, &options);
         for (unsigned i = 0; i < 6; i++)
             tasks[i] = store_create(&s, M_SYNC, i % 3);
         for (unsigned round = 0; round < 4; round++) {
@@ -205,8 +202,7 @@ Test(store_rewrite, events_under_way_are_handled_once_in_the_new_shape)
         }
         cr_assert_eq(sent, came, "seed %llu: %llu of %llu", (unsigned long long)seed,
                      (unsigned long long)came, (unsigned long long)sent);
-        store_close(&s);
-        store_fini(&s);
+        store_end(&s);
     }
 }
 
@@ -217,16 +213,14 @@ static void check_floors(unsigned machine, unsigned before, unsigned after)
     struct store_fixture s;
     struct pawl_task first;
 
-    store_init(&s, &options);
-    store_open(&s);
+    store_begin(&s, &options);
     first = store_create(&s, machine, 2);
     store_crash(&s, SIM_CRASH_POWER);
     s.options.shards = after;
     store_open(&s);
     for (unsigned i = 0; i < 100; i++)
         cr_assert(store_create(&s, machine, 2).id != first.id, "%u shards, then %u", before, after);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 Test(store_rewrite, ids_of_memory_only_tasks_are_not_used_again_in_another_shape)
@@ -263,8 +257,7 @@ Test(store_rewrite, ids_are_not_used_again_in_any_shape)
     for (unsigned j = 0; j < count; j++)
         if (j % TASKS % 2 == 0)
             cr_assert(!fixture_is_alive(&s.f, (struct pawl_task){seen[j]}), "%u", j);
-    store_close(&s);
-    store_fini(&s);
+    store_end(&s);
 }
 
 /* Dying at any operation: the next opening finds all of it, in the old shape or in a new one. */
@@ -277,8 +270,7 @@ Test(store_rewrite, dying_at_any_operation_leaves_the_old_store_or_the_new_one)
         uint64_t struck;
         int number;
 
-        store_init(&s, &options);
-        store_open(&s);
+        store_begin(&s, &options);
         for (unsigned i = 0; i < 12; i++) {
             tasks[i] = store_create(&s, M_SYNC, i % 2);
             store_note(&s, tasks[i], i);
@@ -301,8 +293,7 @@ Test(store_rewrite, dying_at_any_operation_leaves_the_old_store_or_the_new_one)
                          (unsigned long long)nth, i);
             store_note(&s, tasks[i], i);
         }
-        store_close(&s);
-        store_fini(&s);
+        store_end(&s);
         if (struck == 0)
             break;
     }
@@ -316,8 +307,7 @@ Test(store_rewrite, a_failure_leaves_the_store_in_its_old_shape_and_is_told)
         uint64_t struck;
         int number;
 
-        store_init(&s, NULL);
-        store_open(&s);
+        store_begin(&s, NULL);
         task = store_create(&s, M_SYNC, 0);
         store_note(&s, task, 5);
         store_close(&s);
@@ -336,8 +326,7 @@ Test(store_rewrite, a_failure_leaves_the_store_in_its_old_shape_and_is_told)
         sim_disk_faults_clear(s.disk);
         store_open(&s);
         cr_assert_eq(fixture_puppet_of(&s.f, task).last, 5);
-        store_close(&s);
-        store_fini(&s);
+        store_end(&s);
         if (struck == 0)
             return;
     }

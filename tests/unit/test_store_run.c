@@ -21,8 +21,7 @@ Test(store_run, an_orderly_end_is_in_the_manifest_and_a_death_is_not)
 {
     struct store_fixture s;
 
-    store_init(&s, NULL);
-    store_open(&s);
+    store_begin(&s, NULL);
     cr_assert(!is_closed(&s));
     store_create(&s, M_SYNC, 0);
     store_close(&s);

@@ -9,21 +9,6 @@
 
 #include "shard/runtime.h"
 
-static struct pawl_port *port_of(struct world *world, uint32_t capacity)
-{
-    const struct pawl_port_options options = {.capacity = capacity};
-    struct pawl_port *port = NULL;
-
-    cr_assert_eq(pawl_port_open(world->runtime, &options, &port), 0);
-    return port;
-}
-
-static void close_port(struct world *world, struct pawl_port *port)
-{
-    while (pawl_port_close(port, 0) != 0)
-        settle(world);
-}
-
 /* Posts count notes with tags from first on. */
 static void post_notes(struct pawl_port *port, struct pawl_task task, uint32_t first,
                        uint32_t count)
@@ -40,7 +25,7 @@ Test(turn, a_control_event_overtakes_a_backlog)
 {
     struct world *world = world_start(PAWL_DRIVE_HOST, 1);
     const struct pawl_task task = create_on(world, MACHINE_PROBE, 0);
-    struct pawl_port *port = port_of(world, 8192);
+    struct pawl_port *port = port_of(world, 8192, 0);
     struct pawl_event event = event_to(task, EV_NOTE);
 
     post_notes(port, task, 0, 8000);
@@ -65,7 +50,7 @@ Test(turn, a_cancel_overtakes_the_backlog_of_its_task)
 {
     struct world *world = world_start(PAWL_DRIVE_HOST, 1);
     const struct pawl_task task = create_on(world, MACHINE_PROBE, 0);
-    struct pawl_port *port = port_of(world, 4096);
+    struct pawl_port *port = port_of(world, 4096, 0);
 
     post_notes(port, task, 0, 4000);
     cr_assert_eq(pawl_port_cancel(port, task, 1), 0);
@@ -86,7 +71,7 @@ Test(turn, full_ports_get_equal_shares_of_every_turn)
     struct pawl_port *ports[PORTS];
 
     for (uint32_t p = 0; p < PORTS; p++) {
-        ports[p] = port_of(world, EACH);
+        ports[p] = port_of(world, EACH, 0);
         post_notes(ports[p], task, p << 16, EACH);
     }
     for (unsigned turn = 1; turn <= EACH / QUOTA; turn++) {
@@ -115,7 +100,7 @@ Test(turn, ports_take_turns_at_being_first)
     unsigned first[PORTS] = {0};
 
     for (unsigned p = 0; p < PORTS; p++)
-        ports[p] = port_of(world, 64);
+        ports[p] = port_of(world, 64, 0);
     for (unsigned turn = 0; turn < 8 * PORTS; turn++) {
         for (uint32_t p = 0; p < PORTS; p++)
             post_notes(ports[p], task, p, 1);
@@ -135,7 +120,7 @@ Test(turn, inside_traffic_does_not_starve_ports)
 {
     struct world *world = world_start(PAWL_DRIVE_HOST, 1);
     const struct pawl_task task = create_on(world, MACHINE_PROBE, 0);
-    struct pawl_port *port = port_of(world, 4096);
+    struct pawl_port *port = port_of(world, 4096, 0);
 
     for (unsigned i = 0; i < 3000; i++) {
         struct pawl_event event = event_to(create_on(world, MACHINE_PROBE, 0), EV_CHAIN);
@@ -188,7 +173,7 @@ Test(turn, every_source_wakes_a_sleeping_shard)
     struct world *world = sleepy_world(2);
     const struct pawl_task here = create_on(world, MACHINE_PROBE, 0);
     const struct pawl_task there = create_on(world, MACHINE_PROBE, 1);
-    struct pawl_port *port = port_of(world, 0);
+    struct pawl_port *port = port_of(world, 0, 0);
     struct pawl_event event;
     struct pawl_completion completion;
     struct pawl_task made;
@@ -241,7 +226,7 @@ Test(turn, every_source_wakes_a_sleeping_shard)
 Test(turn, an_idle_runtime_with_armed_timers_makes_hardly_any_turns)
 {
     struct world *world = sleepy_world(2);
-    struct pawl_port *port = port_of(world, 0);
+    struct pawl_port *port = port_of(world, 0, 0);
     struct pawl_counters before, after;
     unsigned created = 0;
 
@@ -273,7 +258,7 @@ Test(turn, memory_goes_back_after_a_peak)
 {
     enum { TASKS = 300000, STRIDE = 1021 };
     struct world *world = sleepy_world(1);
-    struct pawl_port *port = port_of(world, 1u << 14);
+    struct pawl_port *port = port_of(world, 1u << 14, 0);
     struct pawl_task *tasks = calloc(TASKS, sizeof(*tasks));
     struct pawl_completion completions[512];
     uint64_t base, peak, rss, committed;
