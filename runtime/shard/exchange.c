@@ -59,6 +59,11 @@ static void route_set(struct route *route, struct cell *run, uint32_t room)
     route->end = run + room;
 }
 
+static void route_close(struct route *route)
+{
+    route->begin = route->next = route->end = NULL;
+}
+
 static uint32_t route_written(const struct route *route)
 {
     return (uint32_t)(route->next - route->begin);
@@ -80,7 +85,7 @@ void pawl__exchange_close_local(struct shard *shard)
 
     fifo_publish(&shard->local, written);
     shard->inflight += written;
-    route_set(own, NULL, 0);
+    route_close(own);
     shard->local_open = false;
 }
 
@@ -106,7 +111,7 @@ static void publish(struct shard *shard, struct link *link, struct route *route)
     if (written > 0)
         spsc_publish(&link->events, written);
     shard->count.sent += written;
-    route_set(route, NULL, 0);
+    route_close(route);
 }
 
 /*

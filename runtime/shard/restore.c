@@ -184,7 +184,7 @@ static void read_shard(struct restore *restore, uint32_t number)
 
     while (first < restore->files_count && restore->files[first].shard < number)
         first++;
-    source.files = restore->files + first;
+    source.files = restore->files_count > 0 ? restore->files + first : NULL;
     while (first + source.files_count < restore->files_count &&
            source.files[source.files_count].shard == number)
         source.files_count++;
