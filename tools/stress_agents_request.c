@@ -234,8 +234,10 @@ static void look(struct requester *r, struct job *job)
         return;
     }
     let_go(job);
+    pthread_mutex_lock(&job->lock); /* an agent that was late may look at what it waited for */
     job->after_count = 0;
     job->parent = NULL;
+    pthread_mutex_unlock(&job->lock);
     job->phase = JOB_CHECKED;
     /* relaxed: read after the threads were joined */
     add_relaxed(&r->fleet->task_leases, job->handed_out);
