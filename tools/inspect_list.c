@@ -1,295 +1,260 @@
 /*
- * inspect_list.c - the list of lanes, agents and work tasks; as a table, and as JSON.
+ * inspect_list.c - shows lanes, agents and work tasks; as a table, and as JSON.
  */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "inspect.h"
 #include "tool.h"
+#include "watch/live_reply.h"
 
-/* ---- the order of the list ------------------------------------------------------------------- */
+/* ---- as tables ------------------------------------------------------------------------------- */
 
-static int compare(uint64_t a, uint64_t b)
+static uint64_t number_of(const struct inspect_process *process, const char *name)
 {
-    return (a > b) - (a < b);
+    for (size_t i = 0; i < process->numbers_count; i++)
+        if (strcmp(process->numbers[i].name, name) == 0)
+            return process->numbers[i].value;
+    return 0;
 }
 
-static int by_age(const void *left, const void *right)
+/* A second, since the runtime was opened. */
+static double rate(const struct inspect_process *process, uint64_t count)
 {
-    const struct inspect_item *a = left, *b = right;
-    int order = compare(b->age_ns, a->age_ns);
-
-    if (order == 0)
-        order = compare(a->shard->number, b->shard->number);
-    return order != 0 ? order : compare(a->task->slot, b->task->slot);
+    return process->uptime_ns > 0 ? (double)count * 1e9 / (double)process->uptime_ns : 0;
 }
 
-static int by_state(const void *left, const void *right)
+static void print_process(const struct inspect_process *process)
 {
-    const struct inspect_item *a = left, *b = right;
-    const int order = compare(a->task->state, b->task->state);
+    const uint64_t events = number_of(process, "events");
 
-    return order != 0 ? order : by_age(a, b);
+    printf("process %" PRIu64 ", Pawl %s, up for ", process->pid, process->version);
+    inspect_put_seconds(process->uptime_ns, 0);
+    printf(", shards: %" PRIu64 "\n", number_of(process, "shards"));
+    printf("tasks: %" PRIu64 ", timers: %" PRIu64 ", under way: %" PRIu64 ", memory: %" PRIu64
+           " bytes\n",
+           number_of(process, "tasks"), number_of(process, "timers"),
+           number_of(process, "inflight"), number_of(process, "memory_bytes"));
+    printf("events: %" PRIu64 " (%.0f/s), refused: %" PRIu64 ", stale: %" PRIu64
+           ", given up: %" PRIu64 ", undelivered: %" PRIu64 ", stalls: %" PRIu64 "\n\n",
+           events, rate(process, events), number_of(process, "refused"),
+           number_of(process, "stale"), number_of(process, "aborted"),
+           number_of(process, "undelivered"), number_of(process, "stalls"));
 }
 
-static int by_agent(const void *left, const void *right)
+static void print_states(const struct sight *sight)
 {
-    const struct inspect_item *a = left, *b = right;
-    const int order = compare(a->work.claim.agent, b->work.claim.agent);
-
-    return order != 0 ? order : by_age(a, b);
-}
-
-static int by_lane(const void *left, const void *right)
-{
-    const struct inspect_item *a = left, *b = right;
-    const int order = strcmp(a->lane->name, b->lane->name);
-
-    return order != 0 ? order : by_age(a, b);
-}
-
-static int by_priority(const void *left, const void *right)
-{
-    const struct inspect_item *a = left, *b = right;
-    int order = compare(a->work.claim.priority, b->work.claim.priority);
-
-    if (order == 0) /* as a lane hands them out */
-        order = compare(a->work.claim.since_ns, b->work.claim.since_ns);
-    return order != 0 ? order : by_age(a, b);
-}
-
-static void sort(struct inspect *inspect, enum inspect_sort sort)
-{
-    static int (*const orders[INSPECT_SORTS])(const void *, const void *) = {
-        by_state, by_age, by_agent, by_lane, by_priority};
-
-    qsort(inspect->items, inspect->count, sizeof(inspect->items[0]), orders[sort]);
-}
-
-/* ---- the list -------------------------------------------------------------------------------- */
-
-static bool is_wanted(const struct inspect_choice *choice, const struct inspect_item *item)
-{
-    return (!choice->state || strcmp(choice->state, item->state) == 0) &&
-           (!choice->lane || choice->lane == item->lane);
-}
-
-static uint64_t id_of(const struct inspect_item *item)
-{
-    return image_task_id(item->shard, item->task);
-}
-
-bool inspect_is_held(const struct inspect_item *item)
-{
-    return strcmp(item->state, "leased") == 0 || strcmp(item->state, "checked") == 0;
-}
-
-static void print_states(const struct inspect *inspect)
-{
-    const struct manifest *const manifest = inspect->image.manifest;
-    const uint64_t *count = inspect->states;
-
     printf("%-24s %-16s %10s\n", "machine", "state", "tasks");
-    for (unsigned i = 0; i < manifest->machines_count; i++)
-        for (unsigned k = 0; k < manifest->machines[i].states_count; k++, count++)
-            if (*count > 0)
-                printf("%-24s %-16s %10" PRIu64 "\n", manifest->machines[i].name,
-                       manifest->machines[i].states[k], *count);
+    for (size_t i = 0; i < sight->states_count; i++)
+        printf("%-24s %-16s %10" PRIu64 "\n", sight->states[i].machine, sight->states[i].state,
+               sight->states[i].tasks);
 }
 
-static void print_lanes(const struct inspect *inspect)
+static void print_lane(const struct inspect_list *list, const struct sight_lane *lane)
 {
-    if (inspect->lanes_count == 0)
+    const struct pawl_lane_status *const status = &lane->status;
+    const bool broken = status->breaker != PAWL_BREAKER_CLOSED;
+
+    printf("%-31s %10" PRIu64 " %10" PRIu64 " %10" PRIu64, lane->name, status->ready,
+           status->leased, lane->others);
+    if (status->oldest_ns > 0 || status->ready > 0)
+        inspect_put_seconds(status->oldest_ns, 17);
+    else
+        printf(" %16s", "-");
+    if (list->process)
+        printf(" %10" PRIu64 " %9.1f %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64,
+               status->leases, rate(list->process, status->leases), status->expired, status->lost,
+               status->refused, status->bad);
+    puts(status->paused && broken ? "  paused, breaker open"
+         : status->paused         ? "  paused"
+         : broken                 ? "  breaker open"
+                                  : "");
+}
+
+static void print_lanes(const struct inspect_list *list)
+{
+    if (list->sight.lanes_count == 0)
         return;
-    printf("\n%-31s %10s %10s %10s %16s\n", "lane", "ready", "leased", "others", "oldest ready");
-    for (size_t i = 0; i < inspect->lanes_count; i++) {
-        const struct inspect_lane *const lane = &inspect->lanes[i];
-
-        printf("%-31s %10" PRIu64 " %10" PRIu64 " %10" PRIu64, lane->name, lane->ready,
-               lane->leased, lane->others);
-        if (lane->oldest_ns > 0 || lane->ready > 0)
-            inspect_put_seconds(lane->oldest_ns, 17);
-        else
-            printf(" %16s", "-");
-        puts(lane->paused && lane->broken ? "  paused, breaker open"
-             : lane->paused               ? "  paused"
-             : lane->broken               ? "  breaker open"
-                                          : "");
-    }
+    printf("\n%-31s %10s %10s %10s %16s", "lane", "ready", "leased", "others", "oldest ready");
+    if (list->process)
+        printf(" %10s %9s %9s %9s %9s %9s", "leases", "a second", "expired", "lost", "refused",
+               "failed");
+    putchar('\n');
+    for (size_t i = 0; i < list->sight.lanes_count; i++)
+        print_lane(list, &list->sight.lanes[i]);
 }
 
-/* Who has leases, in the order of incarnations; the items are sorted by agent. */
-static void each_agent(const struct inspect *inspect,
-                       void (*fn)(const struct inspect *inspect, uint64_t agent, uint64_t leases,
-                                  uint64_t oldest_ns, bool first))
-{
-    bool first = true;
-
-    for (size_t i = 0; i < inspect->count;) {
-        const uint64_t agent = inspect->items[i].work.claim.agent;
-        uint64_t leases = 0, oldest_ns = 0;
-
-        for (; i < inspect->count && inspect->items[i].work.claim.agent == agent; i++) {
-            if (!inspect_is_held(&inspect->items[i]))
-                continue;
-            leases++;
-            if (inspect->items[i].age_ns > oldest_ns)
-                oldest_ns = inspect->items[i].age_ns;
-        }
-        if (leases == 0)
-            continue;
-        fn(inspect, agent, leases, oldest_ns, first);
-        first = false;
-    }
-}
-
-static void print_agent(const struct inspect *inspect, uint64_t agent, uint64_t leases,
-                        uint64_t oldest_ns, bool first)
+static void print_agent(const struct inspect_list *list, const struct sight_agent *agent)
 {
     char text[48];
 
-    (void)inspect;
-    if (first)
-        printf("\n%-24s %10s %16s\n", "agent", "leases", "oldest");
-    printf("%-24s %10" PRIu64 " ", inspect_incarnation(agent, text), leases);
-    inspect_put_seconds(oldest_ns, 16);
+    printf("%-24s %10" PRIu64 " ", inspect_incarnation(agent->incarnation, text), agent->leases);
+    inspect_put_seconds(agent->oldest_ns, 16);
+    if (list->process)
+        printf(" %10" PRIu32 "  %s", agent->credits,
+               !agent->open          ? "(gone)"
+               : agent->name[0] != 0 ? agent->name
+                                     : "-");
     putchar('\n');
 }
 
-static void print_item(const struct inspect_item *item)
+static void print_agents(const struct inspect_list *list)
 {
-    const struct pawl_work *const work = &item->work;
+    if (list->sight.agents_count == 0)
+        return;
+    printf("\n%-24s %10s %16s", "agent", "leases", "oldest");
+    if (list->process)
+        printf(" %10s  %s", "credits", "name");
+    putchar('\n');
+    for (size_t i = 0; i < list->sight.agents_count; i++)
+        print_agent(list, &list->sight.agents[i]);
+    if (list->sight.agents_left_out > 0)
+        printf("and others with %" PRIu64 " leases\n", list->sight.agents_left_out);
+}
+
+static void print_task(const struct sight *sight, const struct sight_task *task)
+{
+    const struct pawl_work_view *const view = &task->view;
+    const struct pawl_work *const work = &view->work;
     char text[48];
 
-    printf("%016" PRIx64 "  %-10s ", id_of(item), item->state);
-    inspect_put_seconds(item->age_ns, 14);
-    printf("  %-16s %8" PRIu32 "  %" PRIu32 " of ", item->lane->name, work->claim.priority,
-           work->attempts);
+    printf("%016" PRIx64 "  %-10s ", view->task.id, pawl_work_state_name(view->state));
+    inspect_put_seconds(view->age_ns, 14);
+    printf("  %-16s %8" PRIu32 "  %" PRIu32 " of ", sight->lanes[task->lane].name,
+           work->claim.priority, work->attempts);
     if (work->attempts_max == PAWL_WORK_UNLIMITED)
         printf("any  ");
     else
         printf("%-3" PRIu32 "  ", work->attempts_max);
-    printf("%-12s", inspect_is_held(item) ? inspect_incarnation(work->claim.agent, text) : "-");
-    inspect_put_key(item->task, "  ");
+    printf("%-12s", sight_is_held(view) ? inspect_incarnation(work->claim.agent, text) : "-");
+    inspect_put_key(view->key, view->key_size, "  ");
     putchar('\n');
 }
 
-/* Returns how many are wanted, of which no more than the limit are passed to fn. */
-static uint64_t each_wanted(const struct inspect *inspect, const struct inspect_choice *choice,
-                            void (*fn)(const struct inspect_item *item, bool first))
+static void print_tasks(const struct sight *sight)
 {
-    uint64_t wanted = 0;
-
-    for (size_t i = 0; i < inspect->count; i++)
-        if (is_wanted(choice, &inspect->items[i]) && wanted++ < choice->limit)
-            fn(&inspect->items[i], wanted == 1);
-    return wanted;
-}
-
-static void print_listed(const struct inspect_item *item, bool first)
-{
-    if (first)
+    if (sight->tasks_count > 0)
         printf("\n%-16s  %-10s %14s  %-16s %8s  %-8s %-12s  %s\n", "task", "state", "age", "lane",
                "priority", "attempts", "agent", "key");
-    print_item(item);
+    for (size_t i = 0; i < sight->tasks_count; i++)
+        print_task(sight, sight_task(sight, i));
+    if (sight->matching > sight->tasks_count)
+        printf("and %" PRIu64 " more: --limit shows them\n", sight->matching - sight->tasks_count);
+    if (sight->foreign > 0)
+        printf("\n%" PRIu64 " work tasks of another version of the library are not listed\n",
+               sight->foreign);
 }
 
-static void print_list(struct inspect *inspect, const struct inspect_choice *choice)
-{
-    uint64_t wanted;
+/* ---- as JSON --------------------------------------------------------------------------------- */
 
-    print_states(inspect);
-    print_lanes(inspect);
-    sort(inspect, INSPECT_BY_AGENT);
-    each_agent(inspect, print_agent);
-    sort(inspect, choice->sort);
-    wanted = each_wanted(inspect, choice, print_listed);
-    if (wanted > choice->limit)
-        printf("and %" PRIu64 " more: --limit shows them\n", wanted - choice->limit);
-    if (inspect->foreign > 0)
-        printf("\n%zu work tasks of another version of the library are not listed\n",
-               inspect->foreign);
+static void json_process(const struct inspect_process *process)
+{
+    printf("\"process\":{\"pid\":%" PRIu64, process->pid);
+    inspect_put_json("version", process->version);
+    printf(",\"uptime_ns\":%" PRIu64, process->uptime_ns);
+    for (size_t i = 0; i < process->numbers_count; i++) {
+        putchar(',');
+        tool_json_string(stdout, process->numbers[i].name);
+        printf(":%" PRIu64, process->numbers[i].value);
+    }
+    fputs("},\n", stdout);
 }
 
-/* ---- the same as JSON ------------------------------------------------------------------------ */
-
-static void json_agent(const struct inspect *inspect, uint64_t agent, uint64_t leases,
-                       uint64_t oldest_ns, bool first)
+static void json_state(const struct sight_state *state, const char *before)
 {
-    char text[48];
-
-    (void)inspect;
-    printf("%s{\"agent\":\"%s\",\"leases\":%" PRIu64 ",\"oldest_ns\":%" PRIu64 "}",
-           first ? "" : ",", inspect_incarnation(agent, text), leases, oldest_ns);
+    printf("%s{\"machine\":", before);
+    tool_json_string(stdout, state->machine);
+    inspect_put_json("state", state->state);
+    printf(",\"tasks\":%" PRIu64 "}", state->tasks);
 }
 
-static void json_item(const struct inspect_item *item, bool first)
+static void json_lane(const struct inspect_list *list, const struct sight_lane *lane,
+                      const char *before)
 {
-    const struct pawl_work *const work = &item->work;
-    char text[48];
+    const struct pawl_lane_status *const status = &lane->status;
 
-    printf("%s\n{\"task\":\"%016" PRIx64 "\"", first ? "" : ",", id_of(item));
-    inspect_put_json("state", item->state);
-    inspect_put_json("lane", item->lane->name);
-    inspect_put_json_key(item->task);
-    printf(",\"age_ns\":%" PRIu64 ",\"priority\":%" PRIu32 ",\"attempts\":%" PRIu32
-           ",\"attempts_max\":%" PRIu32,
-           item->age_ns, work->claim.priority, work->attempts, work->attempts_max);
-    if (inspect_is_held(item))
-        inspect_put_json("agent", inspect_incarnation(work->claim.agent, text));
+    printf("%s{\"lane\":", before);
+    tool_json_string(stdout, lane->name);
+    printf(",\"number\":\"%08" PRIx32 "\",\"ready\":%" PRIu64 ",\"leased\":%" PRIu64
+           ",\"others\":%" PRIu64 ",\"oldest_ns\":%" PRIu64 ",\"paused\":%s,\"breaker_open\":%s",
+           lane->number, status->ready, status->leased, lane->others, status->oldest_ns,
+           status->paused ? "true" : "false",
+           status->breaker != PAWL_BREAKER_CLOSED ? "true" : "false");
+    if (list->process)
+        printf(",\"breaker\":\"%s\",\"leases\":%" PRIu64
+               ",\"leases_per_s\":%.3f,\"returned\":%" PRIu64 ",\"expired\":%" PRIu64
+               ",\"lost\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"good\":%" PRIu64
+               ",\"bad\":%" PRIu64,
+               pawl__reply_breaker_name(status->breaker), status->leases,
+               rate(list->process, status->leases), status->returned, status->expired, status->lost,
+               status->refused, status->good, status->bad);
     putchar('}');
 }
 
-static void json_states(const struct inspect *inspect)
+static void json_agent(const struct inspect_list *list, const struct sight_agent *agent,
+                       const char *before)
 {
-    const struct manifest *const manifest = inspect->image.manifest;
-    const uint64_t *count = inspect->states;
-    bool first = true;
+    char text[48];
 
-    for (unsigned i = 0; i < manifest->machines_count; i++)
-        for (unsigned k = 0; k < manifest->machines[i].states_count; k++, count++) {
-            if (*count == 0)
-                continue;
-            fputs(first ? "{\"machine\":" : ",{\"machine\":", stdout);
-            tool_json_string(stdout, manifest->machines[i].name);
-            inspect_put_json("state", manifest->machines[i].states[k]);
-            printf(",\"tasks\":%" PRIu64 "}", *count);
-            first = false;
-        }
-}
-
-static void json_list(struct inspect *inspect, const struct inspect_choice *choice)
-{
-    uint64_t wanted;
-
-    fputs("{\"states\":[", stdout);
-    json_states(inspect);
-    fputs("],\n\"lanes\":[", stdout);
-    for (size_t i = 0; i < inspect->lanes_count; i++) {
-        const struct inspect_lane *const lane = &inspect->lanes[i];
-
-        fputs(i == 0 ? "{\"lane\":" : ",{\"lane\":", stdout);
-        tool_json_string(stdout, lane->name);
-        printf(",\"number\":\"%08" PRIx32 "\",\"ready\":%" PRIu64 ",\"leased\":%" PRIu64
-               ",\"others\":%" PRIu64 ",\"oldest_ns\":%" PRIu64
-               ",\"paused\":%s,\"breaker_open\":%s}",
-               lane->number, lane->ready, lane->leased, lane->others, lane->oldest_ns,
-               lane->paused ? "true" : "false", lane->broken ? "true" : "false");
+    printf("%s{\"agent\":\"%s\",\"leases\":%" PRIu64 ",\"oldest_ns\":%" PRIu64, before,
+           inspect_incarnation(agent->incarnation, text), agent->leases, agent->oldest_ns);
+    if (list->process) {
+        inspect_put_json("name", agent->name);
+        printf(",\"open\":%s,\"credits\":%" PRIu32, agent->open ? "true" : "false", agent->credits);
     }
-    fputs("],\n\"agents\":[", stdout);
-    sort(inspect, INSPECT_BY_AGENT);
-    each_agent(inspect, json_agent);
-    fputs("],\n\"tasks\":[", stdout);
-    sort(inspect, choice->sort);
-    wanted = each_wanted(inspect, choice, json_item);
-    printf("],\n\"matching\":%" PRIu64 ",\"other_versions\":%zu}\n", wanted, inspect->foreign);
+    putchar('}');
 }
 
-void inspect_list(struct inspect *inspect, const struct inspect_choice *choice)
+static void json_task(const struct sight *sight, const struct sight_task *task, const char *before)
 {
-    if (inspect->json)
-        json_list(inspect, choice);
-    else
-        print_list(inspect, choice);
+    const struct pawl_work_view *const view = &task->view;
+    char text[48];
+
+    printf("%s\n{\"task\":\"%016" PRIx64 "\"", before, view->task.id);
+    inspect_put_json("state", pawl_work_state_name(view->state));
+    inspect_put_json("lane", sight->lanes[task->lane].name);
+    inspect_put_json_key(view->key, view->key_size);
+    printf(",\"age_ns\":%" PRIu64 ",\"priority\":%" PRIu32 ",\"attempts\":%" PRIu32
+           ",\"attempts_max\":%" PRIu32,
+           view->age_ns, view->work.claim.priority, view->work.attempts, view->work.attempts_max);
+    if (sight_is_held(view))
+        inspect_put_json("agent", inspect_incarnation(view->work.claim.agent, text));
+    putchar('}');
+}
+
+static void json_list(const struct inspect_list *list)
+{
+    const struct sight *const sight = &list->sight;
+
+    putchar('{');
+    if (list->process)
+        json_process(list->process);
+    fputs("\"states\":[", stdout);
+    for (size_t i = 0; i < sight->states_count; i++)
+        json_state(&sight->states[i], i > 0 ? "," : "");
+    fputs("],\n\"lanes\":[", stdout);
+    for (size_t i = 0; i < sight->lanes_count; i++)
+        json_lane(list, &sight->lanes[i], i > 0 ? "," : "");
+    fputs("],\n\"agents\":[", stdout);
+    for (size_t i = 0; i < sight->agents_count; i++)
+        json_agent(list, &sight->agents[i], i > 0 ? "," : "");
+    fputs("],\n\"tasks\":[", stdout);
+    for (size_t i = 0; i < sight->tasks_count; i++)
+        json_task(sight, sight_task(sight, i), i > 0 ? "," : "");
+    printf("],\n\"matching\":%" PRIu64 ",\"other_versions\":%" PRIu64 "}\n", sight->matching,
+           sight->foreign);
+}
+
+void inspect_show_list(const struct inspect_list *list, bool json)
+{
+    if (json) {
+        json_list(list);
+        return;
+    }
+    if (list->process)
+        print_process(list->process);
+    print_states(&list->sight);
+    print_lanes(list);
+    print_agents(list);
+    print_tasks(&list->sight);
 }

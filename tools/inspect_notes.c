@@ -8,16 +8,17 @@
 #include <string.h>
 
 #include "agent/note.h"
-#include "inspect.h"
+#include "inspect_store.h"
 
 /* A note and its bytes; false: there is none of this id. */
-static bool read_note(const struct inspect *inspect, uint64_t id, struct note *head,
+static bool read_note(const struct inspect_store *inspect, uint64_t id, struct note *head,
                       const unsigned char **bytes, size_t *size)
 {
     const struct image_task *const task = store_task(&inspect->image, id);
     const size_t words = task ? 8 * (size_t)task->context_words : 0;
 
-    if (words < sizeof(*head) || strncmp(inspect_machine(inspect, task), "pawl.note.", 10) != 0)
+    if (words < sizeof(*head) ||
+        strncmp(store_machine(&inspect->image, task), "pawl.note.", 10) != 0)
         return false;
     memcpy(head, task->context, sizeof(*head));
     *bytes = (const unsigned char *)task->context + sizeof(*head);
@@ -26,8 +27,8 @@ static bool read_note(const struct inspect *inspect, uint64_t id, struct note *h
 }
 
 /* The record whose newest part is *id, and then the note before it. NULL, or what is wrong. */
-static const char *read_record(const struct inspect *inspect, uint64_t *id, unsigned char *record,
-                               struct note *head)
+static const char *read_record(const struct inspect_store *inspect, uint64_t *id,
+                               unsigned char *record, struct note *head)
 {
     const unsigned char *bytes;
     struct note part;
@@ -55,7 +56,8 @@ static const char *read_record(const struct inspect *inspect, uint64_t *id, unsi
     }
 }
 
-const char *inspect_notes(const struct inspect *inspect, uint64_t newest, inspect_note_fn *fn)
+const char *inspect_notes(const struct inspect_store *inspect, uint64_t newest,
+                          struct inspect_whole *whole)
 {
     unsigned char *const record = malloc(sizeof(struct note_record) + UINT16_MAX);
     const char *wrong = record ? NULL : "there is no memory";
@@ -63,7 +65,7 @@ const char *inspect_notes(const struct inspect *inspect, uint64_t newest, inspec
     /* A circle can only come of damage; more notes than these nobody may have. */
     unsigned left = 4u * UINT16_MAX;
 
-    for (bool first = true; id != 0 && !wrong; first = false) {
+    while (id != 0 && !wrong) {
         struct note_record told;
         struct note head;
 
@@ -71,17 +73,18 @@ const char *inspect_notes(const struct inspect *inspect, uint64_t newest, inspec
         if (wrong)
             break;
         memcpy(&told, record, sizeof(told));
-        fn(&(struct pawl_work_note){.kind = (enum pawl_work_note_kind)head.kind,
-                                    .klass = head.klass,
-                                    .reason = told.reason,
-                                    .wall_ns = head.wall_ns,
-                                    .agent = told.agent,
-                                    .token = told.token,
-                                    .value = told.value,
-                                    .hash = head.hash,
-                                    .bytes = record + sizeof(told),
-                                    .size = head.size - sizeof(told)},
-           first);
+        inspect_whole_add_note(whole,
+                               &(struct pawl_work_note){.kind = (enum pawl_work_note_kind)head.kind,
+                                                        .klass = head.klass,
+                                                        .reason = told.reason,
+                                                        .wall_ns = head.wall_ns,
+                                                        .agent = told.agent,
+                                                        .token = told.token,
+                                                        .value = told.value,
+                                                        .hash = head.hash,
+                                                        .bytes = record + sizeof(told),
+                                                        .size = head.size - sizeof(told)},
+                               true);
     }
     free(record);
     return wrong;

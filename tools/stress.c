@@ -41,6 +41,7 @@ static const char help[] =
     "                         repeats exactly\n"
     "      --no-pin           let the shards' threads float\n"
     "      --settle S         how long what is under way may take at the end (default 30)\n"
+    "      --live SOCKET      let 'pawl inspect --live SOCKET' look into the run\n"
     "  -s, --seed N           where all randomness comes from (default: the clock); printed\n"
     "  -j, --json             print the summary as JSON\n"
     "  -h, --help             print this text\n"
@@ -59,7 +60,7 @@ static const char help[] =
     "      --steps N          end after N acknowledged orders; 0: when the time is over (default "
     "0)\n"
     "      These take --tasks (accounts, default 10k), --seconds, --shards, --producers,\n"
-    "      --port-capacity, --no-pin, --settle, --seed and --json as well.\n"
+    "      --port-capacity, --no-pin, --settle, --live, --seed and --json as well.\n"
     "\n"
     "With agents: requesters submit work with priorities, keys, dependencies and policies, cancel\n"
     "and hurry it; agents take it, work, stall, crash, report twice, late and what is not true.\n"
@@ -67,8 +68,9 @@ static const char help[] =
     "\n"
     "      --agents N         so many agents, on up to four threads\n"
     "      These take --tasks (jobs at once, default 1000), --seconds, --shards, --producers\n"
-    "      (requesters, default 2), --no-pin, --settle, --seed and --json as well. With --durable\n"
-    "      DIR (and --sync, --async, --ack) the work lies in a store; killed, it goes on with\n"
+    "      (requesters, default 2), --no-pin, --settle, --live, --seed and --json as well. With\n"
+    "      --durable DIR (and --sync, --async, --ack) the work lies in a store; killed, it goes on "
+    "with\n"
     "      --resume DIR --agents N, and is held to what agents and requesters were told.\n"
     "\n"
     "Progress goes to standard error, the summary to standard output. Numbers take the suffixes\n"
@@ -98,6 +100,7 @@ enum option_code {
     OPT_ACK,
     OPT_STEPS,
     OPT_AGENTS,
+    OPT_LIVE,
     /* These have a letter, too. */
     OPT_SHARDS = 'n',
     OPT_SEED = 's',
@@ -128,6 +131,7 @@ static const struct option long_options[] = {
     {"ack", required_argument, NULL, OPT_ACK},
     {"steps", required_argument, NULL, OPT_STEPS},
     {"agents", required_argument, NULL, OPT_AGENTS},
+    {"live", required_argument, NULL, OPT_LIVE},
     {"plant", required_argument, NULL, OPT_PLANT}, /* for the tool's own tests; not in the help */
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -251,6 +255,9 @@ static bool parse_option(const char *command, int code, struct stress_options *o
         return tool_parse_u64(command, "--steps", optarg, 0, INT64_MAX, &o->steps);
     case OPT_AGENTS:
         return parse_u32(command, "--agents", optarg, 1, FLEET_AGENTS_MAX, &o->agents);
+    case OPT_LIVE:
+        o->live = optarg;
+        return true;
     case OPT_HELP:
     case OPT_VERSION:
         break;
@@ -483,16 +490,8 @@ int cmd_stress(int argc, char **argv)
     struct stress_result result = {.allocator = "nothing"};
     int code;
     while ((code = getopt_long(argc, argv, "n:s:jhV", long_options, NULL)) != -1) {
-        if (code == OPT_HELP) {
-            fputs(help, stdout);
-            return TOOL_OK;
-        }
-        if (code == OPT_VERSION)
-            return tool_version(argv[0]);
-        if (code == '?') {
-            fprintf(stderr, "Try '%s --help'.\n", argv[0]);
-            return TOOL_USAGE;
-        }
+        if (code == OPT_HELP || code == OPT_VERSION || code == '?')
+            return tool_option(argv[0], code, help);
         given.code[code] = true;
         if (!parse_option(argv[0], code, &s.options))
             return TOOL_USAGE;

@@ -78,8 +78,9 @@ struct stress_options {
     const char *acks;  /* the acknowledgement log; NULL: beside the store */
     bool resume;
     enum pawl_durability durability;
-    uint64_t steps;  /* orders to be acknowledged; 0: until the time is over */
-    unsigned agents; /* --agents; 0: without */
+    uint64_t steps;   /* orders to be acknowledged; 0: until the time is over */
+    unsigned agents;  /* --agents; 0: without */
+    const char *live; /* --live; NULL: no window */
 };
 
 /* What can be wrong. */
@@ -139,6 +140,7 @@ struct producer;
 struct stress {
     struct stress_options options;
     struct pawl_runtime *runtime;
+    struct pawl_live *live;           /* NULL: no window */
     struct pawl_virtual_clock *clock; /* host-driven runs only */
     struct pawl_machine *machines[STRESS_MACHINES];
     unsigned shard_count;
@@ -288,6 +290,11 @@ uint64_t stress_wall_ns(void);
 void stress_nap(uint64_t ns); /* below a second */
 /* Says on stderr what could not be done; returns rc. */
 int stress_failed(const char *what, int rc);
+
+/* --- stress_live.c: before the runtime starts, and before it is closed --- */
+
+int stress_live_open(struct stress *s, struct pawl_runtime *runtime);
+void stress_live_close(struct stress *s);
 /* Turns every shard once if the host drives; returns how much there was to do. */
 int stress_turn_all(struct stress *s);
 /* Producers and readers from start to end; fills in what the load came to. */

@@ -127,6 +127,8 @@ static int open_runtime(struct fleet *fleet, const struct pawl_work_options *wor
               stderr);
         rc = -EBADMSG;
     }
+    if (rc == 0)
+        rc = stress_live_open(fleet->s, fleet->runtime);
     if (rc != 0)
         return rc;
     rc = pawl_start(fleet->runtime);
@@ -316,6 +318,7 @@ static void close_all(struct fleet *fleet)
         order_close(fleet);
         requesters_close(fleet);
     }
+    stress_live_close(fleet->s);
     int rc = fleet->runtime == NULL ? 0 : pawl_close(fleet->runtime);
     if (rc != 0)
         stress_find(fleet->s, FINDING_UNEXPLAINED, "the runtime cannot be closed: %s",

@@ -120,7 +120,10 @@ static int create_witness(struct bank *bank, unsigned shard)
 
 static int start(struct bank *bank)
 {
-    int rc = pawl_start(bank->runtime);
+    int rc = stress_live_open(bank->s, bank->runtime);
+    if (rc != 0)
+        return rc;
+    rc = pawl_start(bank->runtime);
     if (rc != 0)
         return stress_failed("cannot start the runtime", rc);
     rc = pawl_port_open(bank->runtime, NULL, &bank->port);
@@ -439,6 +442,7 @@ static void close_all(struct bank *bank, bool cut_short)
     tellers_close(bank);
     if (bank->port != NULL)
         stress_close_port(bank->s, bank->port);
+    stress_live_close(bank->s);
     int rc = bank->runtime == NULL ? 0 : pawl_close(bank->runtime);
     if (rc != 0)
         stress_find(bank->s, FINDING_UNEXPLAINED, "the runtime cannot be closed: %s",

@@ -71,6 +71,9 @@ static int open_runtime(struct stress *s)
     memset(s->shards, 0, size);
     for (unsigned i = 0; i < s->shard_count; i++)
         book_init(&s->shards[i].gaps);
+    rc = stress_live_open(s, s->runtime);
+    if (rc != 0)
+        return rc;
     rc = pawl_start(s->runtime);
     return rc == 0 ? 0 : stress_failed("cannot start the runtime", rc);
 }
@@ -325,6 +328,7 @@ static void close_all(struct stress *s, struct pawl_port *port)
     stress_close_port(s, port);
     if (s->runtime != NULL && s->handles != NULL && s->handles[s->tasks - 1] != 0)
         stop(s);
+    stress_live_close(s);
     int rc = s->runtime == NULL ? 0 : pawl_close(s->runtime);
     if (rc != 0)
         stress_find(s, FINDING_UNEXPLAINED, "the runtime cannot be closed: %s", pawl_strerror(rc));

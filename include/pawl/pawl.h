@@ -22,6 +22,7 @@
 
 #include <pawl/work.h>
 
+#include <pawl/live.h>
 #include <pawl/store.h>
 #include <pawl/watch.h>
 

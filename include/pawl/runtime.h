@@ -100,8 +100,8 @@ static inline struct pawl_options pawl_options_init(void)
 /*
  * pawl_open - make a runtime; no thread is started, no task exists.
  * -EINVAL (with a diagnostic), -ENOMEM, -ENOTSUP (a virtual clock with threads).
- * pawl_close - free it and all its tasks, stopping it first if need be; every port must be closed
- * before, or -EBUSY. Not while another thread is inside any call on it. No handler runs.
+ * pawl_close - free it and all its tasks, stopping it first if need be; every port and window
+ * (live.h) must be closed before, or -EBUSY. Not while another thread is inside any call on it. No handler runs.
  */
 PAWL_API int pawl_open(const struct pawl_options *options, struct pawl_runtime **runtime);
 PAWL_API int pawl_close(struct pawl_runtime *runtime);

@@ -12,6 +12,7 @@
  * arrive. Only then is the port closed, and only after that is this memory freed.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "shard/agents.h"
@@ -221,6 +222,7 @@ static void publish(struct pawl_agent *agent, const struct pawl_agent_options *o
     struct pawl_runtime *runtime = agent->runtime;
     struct agent *shared = &agent->shared;
 
+    snprintf(agent->name, sizeof(agent->name), "%s", options->name);
     shared->number = pawl_agent_number(options->name);
     /* relaxed: only the number matters */
     shared->incarnation =

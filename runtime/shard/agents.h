@@ -64,12 +64,13 @@ enum agent_stage {
 
 /* Field owners: I constant once open; A any thread; the rest is the agent's thread's. */
 struct pawl_agent {
-    struct agent shared;          /* lane/agent.h */
-    struct pawl_runtime *runtime; /* I */
-    struct pawl_port *port;       /* I */
-    uint16_t *codes;              /* I: of events: [machine * PAWL_REPORT_KINDS + kind] */
-    bool pollable;                /* I */
-    _Atomic uint32_t called_off;  /* A: a wait for leases is to end */
+    struct agent shared;                /* lane/agent.h */
+    struct pawl_runtime *runtime;       /* I */
+    struct pawl_port *port;             /* I */
+    char name[PAWL_AGENT_NAME_MAX + 1]; /* I: for who looks at it (pawl_agent_list) */
+    uint16_t *codes;                    /* I: of events: [machine * PAWL_REPORT_KINDS + kind] */
+    bool pollable;                      /* I */
+    _Atomic uint32_t called_off;        /* A: a wait for leases is to end */
     enum agent_stage stage;
     bool watched; /* the descriptor may be waited on */
 

@@ -51,7 +51,7 @@ struct port_registry {
     bool started;             /* R: a shard may have seen ports */
     _Atomic uint32_t stopped; /* M: no shard will be turned any more */
     _Atomic uint32_t top;     /* R writes, any reads: entries ever used */
-    uint32_t open;            /* R: ports that the host has not closed */
+    uint32_t open;            /* R: ports and windows that the host has not closed */
     struct pawl_port *dead;   /* R: hidden ports to be freed when all shards have left */
     pthread_mutex_t mutex;
     struct port_entry entries[PORTS_MAX];

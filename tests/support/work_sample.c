@@ -2,7 +2,9 @@
  * work_sample.c - for the tests of the tool: a durable runtime with the work machine leaves a store
  * behind as a host does that is killed, and says on standard output which task is which.
  *
- *   work_sample DIR
+ *   work_sample DIR [SOCKET]
+ *
+ * With a SOCKET it opens a window there, says "window open", and is killed when its standard input ends.
  *
  * Two shards; lanes build and verify, verify paused. Keys: done (completed, with what it was
  * submitted with and evidence), dead (one attempt, which failed), leased (in the hands of an agent,
@@ -171,11 +173,24 @@ static void make_others(struct pawl_task leased)
     submit("held", &spec);
 }
 
+static void let_look_in(const char *path)
+{
+    const struct pawl_live_options options = {.path = path, .diagnose = show};
+    struct pawl_live *live;
+
+    require(pawl_live_open(runtime, &options, &live) == 0, "no window");
+    puts("window open");
+    fflush(stdout);
+    while (getchar() != EOF)
+        ;
+    pawl_live_close(live);
+}
+
 int main(int argc, char **argv)
 {
     struct pawl_task leased;
 
-    require(argc == 2, "name a directory");
+    require(argc == 2 || argc == 3, "name a directory");
     open_all(argv[1]);
     require(pawl_lane_pause(runtime, "verify", 0) == 0, "the lane is not paused");
     make_done();
@@ -185,6 +200,8 @@ int main(int argc, char **argv)
     make_others(leased);
     usleep(50000); /* who waits asks in a later turn */
     require(pawl_sync(runtime, 10 * SECOND) == 0, "the store is not synced");
+    if (argc == 3)
+        let_look_in(argv[2]);
     fflush(stdout);
     _exit(0); /* as if killed: a lease is still held */
 }
