@@ -217,6 +217,37 @@ static int move_leaving(struct move *move, struct image *image, struct slot *slo
     return place_task(move, image, index, to, move->next[to]++, life);
 }
 
+/* A task that nobody is: an event for it is found undeliverable where it arrives. */
+static struct pawl_task nobody(uint32_t shard)
+{
+    return id_make(shard, GENERATION_MAX, 0);
+}
+
+/* Who asked, and what the answer is called there. One who is gone is told as nobody. */
+static int move_asker(const struct move *move, struct image *image, uint32_t sender,
+                      struct pawl_event *event)
+{
+    struct slot *asker;
+    struct pawl_task now;
+    int code;
+
+    if ((event->flags & PAWL_EVENT_ASK) == 0)
+        return 0;
+    now = resolve(move, (struct pawl_task){event->arg[1]}, &asker);
+    event->arg[1] = now.id != 0 ? now.id : nobody(sender).id;
+    if (asker == NULL)
+        return 0;
+    /* relaxed: nobody reads yet */
+    code = pawl__restore_machines_event(move->machines, head_machine(load_relaxed(&asker->head)),
+                                        event->tag);
+    if (code < 0)
+        return pawl__image_fail(image, -EINVAL,
+                                "a task waits for an answer with an event that its new definition "
+                                "does not have: keep its name");
+    event->tag = (uint32_t)code;
+    return 0;
+}
+
 /* Now every id is known. */
 static int move_deferred(struct move *move, struct image *image, struct slot *old, uint32_t index)
 {
@@ -231,7 +262,7 @@ static int move_deferred(struct move *move, struct image *image, struct slot *ol
         struct pawl_event event = kept->event;
         struct slot *found;
         struct shard *shard;
-        int code;
+        int code, error;
 
         event.task = resolve(move, before, &found);
         code = pawl__restore_machines_event(move->machines, machine, event.code);
@@ -243,10 +274,9 @@ static int move_deferred(struct move *move, struct image *image, struct slot *ol
                 move->machines->manifest->machines[machine].name,
                 move->machines->manifest->machines[machine].events[event.code]);
         event.code = (uint16_t)code;
-        if ((event.flags & PAWL_EVENT_ASK) != 0)
-            event.arg[1] = resolve(move, (struct pawl_task){event.arg[1]}, &found).id;
-        if ((event.flags & PAWL_EVENT_ASK) != 0 && event.arg[1] == 0)
-            event.flags &= (uint16_t)~PAWL_EVENT_ASK; /* nobody is there to hear */
+        error = move_asker(move, image, id_shard(event.task), &event);
+        if (error != 0)
+            return error;
         shard = move->runtime->shards[id_shard(event.task)];
         if (!pawl__deferral_restore_add(&shard->deferrals,
                                         table_slot(&shard->table, id_slot(event.task)), &event))
@@ -385,12 +415,6 @@ int pawl__move_tasks(struct move *move)
 
 /* ---- Events under way ---- */
 
-/* A task that nobody is: an event for it is found undeliverable where it arrives. */
-static struct pawl_task nobody(uint32_t shard)
-{
-    return id_make(shard, GENERATION_MAX, 0);
-}
-
 /* A request for a new task goes to the home of its key. */
 static int move_request(struct move *move, struct image *image, struct pawl_event *event)
 {
@@ -409,25 +433,13 @@ static int move_request(struct move *move, struct image *image, struct pawl_even
 int pawl__move_event(struct move *move, uint32_t from, struct pawl_event *event, uint32_t *sender)
 {
     struct image *image = &move->images[from];
-    struct slot *old, *asker;
+    struct slot *old;
     int code;
 
     *sender = heir(move, from);
-    if ((event->flags & PAWL_EVENT_ASK) != 0) {
-        const struct pawl_task ask = {event->arg[1]};
-        const struct pawl_task now = resolve(move, ask, &asker);
-
-        event->arg[1] = now.id != 0 ? now.id : nobody(*sender).id;
-        code = asker == NULL
-                   ? (int)event->tag
-                   : pawl__restore_machines_event(
-                         move->machines, head_machine(load_relaxed(&asker->head)), event->tag);
-        if (code < 0)
-            return pawl__image_fail(image, -EINVAL,
-                                    "a task waits for an answer with an event that "
-                                    "its new definition does not have: keep its name");
-        event->tag = (uint32_t)code;
-    }
+    code = move_asker(move, image, *sender, event);
+    if (code != 0)
+        return code;
     if (event->code == PAWL_CODE_CREATE && id_generation(event->task) == 0)
         return move_request(move, image, event);
     event->task = resolve(move, event->task, &old);

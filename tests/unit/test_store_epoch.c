@@ -187,3 +187,47 @@ Test(store_epoch, the_manifest_says_that_journals_have_begun_when_all_have)
             cr_assert(nth < 400, "an opening has no end");
         }
 }
+
+/* ---- questions ----------------------------------------------------------------------------------- */
+
+static void ask_wait(struct pawl_step *step, struct puppet *puppet, const struct pawl_event *event)
+{
+    const struct pawl_task other = {event->arg[1]};
+
+    (void)puppet;
+    cr_assert_eq(pawl_step_ask(step, &(struct pawl_event){.task = other, .code = P_WAIT}, P_REPLY),
+                 0);
+}
+
+/*
+ * Who asked is gone when the store is opened with another number of shards; then who was asked ends.
+ * The question was one all the time: nobody is told that an event has come to nothing.
+ */
+Test(store_epoch, a_question_of_one_who_is_gone_stays_a_question)
+{
+    struct store_fixture s;
+    struct pawl_task asker, asked;
+
+    store_begin(&s, NULL);
+    asker = store_create(&s, M_SYNC, 0);
+    asked = store_create(&s, M_SYNC, 0);
+    fixture_post(&s.f, &(struct pawl_event){.task = asker,
+                                            .code = P_CALL,
+                                            .arg = {puppet_word(ask_wait), asked.id}});
+    store_run(&s);
+    cr_assert_eq(pawl_port_cancel(s.f.port, asker, 0), 0);
+    store_run(&s);
+    store_close(&s);
+    s.options.shards = 3;
+    store_open(&s);
+    cr_assert(!fixture_is_alive(&s.f, asker));
+    cr_assert_eq(pawl_port_cancel(s.f.port, asked, 0), 0);
+    store_run(&s);
+    cr_assert(!fixture_is_alive(&s.f, asked));
+    for (unsigned i = 0; i < s.f.undelivered_count; i++)
+        cr_assert_eq(s.f.undelivered[i].event.code, P_REPLY, "event %u: %s",
+                     s.f.undelivered[i].event.code, pawl_strerror(s.f.undelivered[i].reason));
+    while (pawl_port_outstanding(s.f.port) > 0)
+        fixture_reap(&s.f);
+    store_end(&s);
+}
