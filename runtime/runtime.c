@@ -22,6 +22,7 @@
 #include "shard/portless.h"
 #include "shard/runtime.h"
 #include "shard/store_open.h"
+#include "shard/work.h"
 #include "watch/drain.h"
 #include "watch/monitor.h"
 
@@ -196,6 +197,8 @@ int pawl_open(const struct pawl_options *given, struct pawl_runtime **out)
         goto fail;
     if (options->store != NULL) {
         error = pawl__store_lock(runtime, options);
+        if (error == 0)
+            error = pawl__options_add_kept(runtime, &copy);
         if (error != 0)
             goto fail;
     }
@@ -220,6 +223,8 @@ int pawl_open(const struct pawl_options *given, struct pawl_runtime **out)
             pawl__deferral_count_unasked(runtime->shards[i]);
         if (error == 0)
             error = restore_lanes(runtime, options);
+        if (error == 0)
+            error = pawl__work_restore(runtime);
         if (error != 0)
             goto fail;
     }

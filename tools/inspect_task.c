@@ -17,8 +17,9 @@
 
 static const char *class_name(unsigned klass, char text[8])
 {
-    static const char *const names[] = {"expired",    "lost",   "rejected",    "overdue",
-                                        "dependency", "parent", "quarantined", "no-lane"};
+    static const char *const names[] = {"expired",     "lost",       "rejected",
+                                        "overdue",     "dependency", "parent",
+                                        "quarantined", "no-lane",    "undeclared"};
 
     if (klass >= PAWL_WORK_CLASS_EXPIRED &&
         klass - PAWL_WORK_CLASS_EXPIRED < sizeof(names) / sizeof(names[0]))

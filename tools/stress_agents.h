@@ -513,6 +513,13 @@ static inline bool kind_ends(enum pawl_report_kind kind)
 /* A settled job that nobody has a word to say about any more. Its requester's thread. */
 void job_check(struct fleet *fleet, struct job *job);
 
+/* What had failed, or was dead, is cancelled after all when its parent's tree is. */
+static inline bool job_followed_late(const struct pawl_work_view *view, uint8_t outcome)
+{
+    return view->state == PAWL_WORK_CANCELLED && view->work.klass == PAWL_WORK_CLASS_PARENT &&
+           (outcome == PAWL_WORK_FAILED || outcome == PAWL_WORK_DEAD);
+}
+
 /* --- stress_agents_order.c --- */
 
 int order_open(struct fleet *fleet);

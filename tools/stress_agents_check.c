@@ -458,6 +458,10 @@ static void check_state(struct look *l, uint32_t failures, bool given_up)
     const struct pawl_work *work = &l->view.work;
     const struct job *job = l->job;
 
+    if (job_followed_late(&l->view, job->outcome)) {
+        check_cancelled(l);
+        return;
+    }
     if (l->view.state != (enum pawl_work_state)job->outcome || work->outcome != job->outcome)
         job_find(l->fleet, job, FINDING_CONTRADICTED, "its watch said %s, and it is %s",
                  pawl_work_state_name(job->outcome), pawl_work_state_name(l->view.state));

@@ -368,8 +368,22 @@ static void opened(struct requester *r, struct job *job, const struct pawl_compl
                  pawl_strerror(c->status));
 }
 
+/* What it waits for has not completed; or its parent has been cancelled with its tree meanwhile. */
+static bool may_refuse_kick(const struct job *job, int status)
+{
+    const bool forgot = job->flags & JOB_IS_RESUMED; /* what it waits for, and whose child it is */
+
+    return (status == -EPERM && (forgot || job->after_count > 0)) ||
+           (status == -EPROTO && (forgot || job->parent != NULL));
+}
+
 static void kicked(struct requester *r, struct job *job, const struct pawl_completion *c)
 {
+    if (may_refuse_kick(job, c->status)) {
+        job->kicks--;
+        job->phase = JOB_SETTLED;
+        return;
+    }
     if (c->status != 0)
         job_find(r->fleet, job, FINDING_UNEXPLAINED, "it cannot be kicked: %s",
                  pawl_strerror(c->status));

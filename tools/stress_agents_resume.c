@@ -190,7 +190,8 @@ static void take_over(struct resume *resume, struct job *job, const struct pawl_
 
     if (job->seen)
         job_find(fleet, job, FINDING_DUPLICATED, "there are two tasks for it");
-    if (resume->sync && job->kept_outcome != 0 && job->kept_outcome != (uint8_t)view->state)
+    if (resume->sync && job->kept_outcome != 0 && job->kept_outcome != (uint8_t)view->state &&
+        !job_followed_late(view, job->kept_outcome))
         job_find(fleet, job, FINDING_CONTRADICTED, "it was told to be %s, and is %s",
                  pawl_work_state_name(job->kept_outcome), pawl_work_state_name(view->state));
     if (!resume->sync)

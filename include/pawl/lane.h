@@ -119,7 +119,10 @@ PAWL_API uint64_t pawl_step_agent(const struct pawl_step *step);
  */
 PAWL_API int pawl_step_holder(struct pawl_step *step, uint64_t token);
 
-/* In a leased state: the lease lasts for_ns from now on; 0: as long as the lane says. */
+/*
+ * In a leased state: the lease lasts for_ns from now on; 0: as long as the lane says. -EPERM: there
+ * is no lease; nor is there one yet in the step that hands the task out, entry actions included.
+ */
 PAWL_API int pawl_step_extend(struct pawl_step *step, uint64_t for_ns);
 
 /* Why this event ends the lease: by its time, because its agent is gone, or (anything else) not at all. */

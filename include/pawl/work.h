@@ -75,6 +75,7 @@ enum pawl_work_class {
     PAWL_WORK_CLASS_PARENT,        /* its parent was cancelled with its tree */
     PAWL_WORK_CLASS_QUARANTINED,   /* it has killed too many agents */
     PAWL_WORK_CLASS_NO_LANE,       /* the runtime has no lane of that name any more */
+    PAWL_WORK_CLASS_UNDECLARED,    /* a crash came before its graph had been declared */
 };
 
 /* ---- Policies ---- */
@@ -90,6 +91,14 @@ enum pawl_work_verify {
     PAWL_WORK_VERIFY_HOST, /* a predicate, within the step of the report */
     PAWL_WORK_VERIFY_LANE, /* a verdict by an agent that serves verify_lane */
 };
+
+/*
+ * Lanes and verdicts. A lane's breaker and its counters good and bad are told what its own leases
+ * have come to: a result that is reported is good for the task's lane, and a verdict, yes or no, is
+ * good for verify_lane, where only what fails, expires or is lost is bad. That a result was rejected
+ * is in the task's history, and is not told to the task's lane, which has had its lease back long
+ * since. With PAWL_WORK_VERIFY_HOST a rejected result is bad for the task's lane.
+ */
 
 enum pawl_work_broken {
     PAWL_WORK_BROKEN_FAIL,   /* a task whose dependency did not complete fails */
@@ -229,7 +238,9 @@ PAWL_API int pawl_work_machine(const struct pawl_runtime *runtime);
  * waits only for tasks that have been opened.
  *
  * Parent. When the parent is cancelled with its tree, so is this task, and its children in turn. A
- * parent that is gone when it is asked counts as cancelled.
+ * parent that has failed or is dead can be kicked and cancelled then: children follow it until it
+ * is gone. One that has failed itself, or is dead, is cancelled with the tree as well: then it
+ * cannot be kicked any more. A parent that is gone when it is asked counts as cancelled.
  */
 PAWL_API int pawl_work_submit(struct pawl_port *port, const struct pawl_work_spec *spec,
                               uint32_t tag);
@@ -253,7 +264,13 @@ PAWL_API int pawl_work_cancel(struct pawl_port *port, struct pawl_task task, boo
  * there is no such task. At most 4096 may wait for one task (-ENOSPC in the completion). */
 PAWL_API int pawl_work_watch(struct pawl_port *port, struct pawl_task task, uint32_t tag);
 
-/* A failed or dead task is ready again, with as many attempts as its policy gives a new one. */
+/*
+ * pawl_work_kick - a failed or dead task is ready again, with as many attempts as its policy gives
+ * a new one, and without its deadline and its delay; if tasks that it waits for have not settled
+ * yet, it waits for those. In the completion: -EPERM: a task that it waits for has not completed, and its
+ * policy minds, or it was never told what to wait for: discard it and submit it again; -EPROTO: it
+ * is neither failed nor dead; -ENOENT: the runtime has no lane of its name.
+ */
 PAWL_API int pawl_work_kick(struct pawl_port *port, struct pawl_task task, uint32_t tag);
 
 /* A settled task is gone now. -EPROTO in the completion: it is not settled. */
@@ -269,9 +286,17 @@ PAWL_API int pawl_work_prioritise(struct pawl_port *port, struct pawl_task task,
  * when the edges have a cycle: -EINVAL, and *cycle, if not NULL, is an edge of it. Otherwise all
  * tasks are made held, then linked, then those that were not asked to be held are opened; tasks has
  * their ids. -EEXIST: a key is taken (the position is in cycle->task, its task in tasks); those that
- * were made are cancelled. -ENOSPC: more than 4096 wait for one task (cycle->task). Waits for the
- * shards, or turns them in the host-driven mode, where no other thread may do so meanwhile. Other
- * errors as with pawl_work_submit. A crash in between leaves tasks that are held: cancel them.
+ * were made are cancelled. -ENOSPC: more than 4096 wait for one task (cycle->task), or a store is
+ * full. Other errors as with pawl_work_submit.
+ *
+ * Waits for the shards: what returns 0 has been done, and is as durable as the options say. In the
+ * host-driven mode it turns the shards only where it needs room, and no other thread may do so
+ * meanwhile; what it returns 0 for is under way.
+ *
+ * A crash in between may leave a part of the graph. When the store is opened again, what had not
+ * been opened yet is cancelled (PAWL_WORK_CLASS_UNDECLARED), also what was to stay held; what waits
+ * for it does as its policy says. Nothing else ends a graph that is being declared: it may take as
+ * long as it takes.
  */
 struct pawl_work_edge {
     uint32_t task;

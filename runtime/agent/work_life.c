@@ -272,44 +272,64 @@ void pawl__work_after(struct pawl_step *step, void *context, const struct pawl_e
         return;
     }
     /* Others might close a circle that the graph has not. */
-    if ((work->flags & WORK_IN_GRAPH) != 0 && head.by_graph == 0) {
+    if ((work->flags & WORK_IN_GRAPH) != 0 && head.by_graph == WORK_BY_HOST) {
         pawl_step_abort(step, -EPROTO);
         return;
     }
     memcpy(after, bytes + sizeof(head), sizeof(*after) * head.count);
-    if (head.by_graph != 0)
+    if (head.by_graph != WORK_BY_HOST)
         work->undeclared -= head.count < work->undeclared ? head.count : work->undeclared;
+    if (head.by_graph == WORK_BY_GRAPH_LAST)
+        work->flags |= WORK_IS_DECLARED;
     wait_for(step, work, after, head.count);
 }
 
 /* ---- Waiting ---- */
 
-/* Counts one answer; true: that is all that is to be done about it. */
+/* Counts one answer; true: it is one that the task cannot do without. */
 static bool is_broken(struct pawl_step *step, struct pawl_work *work,
                       const struct pawl_event *event)
 {
     const int error = (int)(int64_t)event->arg[1];
-    const enum pawl_work_broken broken = pawl__work_policy(step, work)->broken;
 
     work->waits -= work->waits > 0;
-    if ((error == 0 && event->arg[0] == PAWL_WORK_COMPLETED) || broken == PAWL_WORK_BROKEN_GO_ON)
+    if ((error == 0 && event->arg[0] == PAWL_WORK_COMPLETED) ||
+        pawl__work_policy(step, work)->broken == PAWL_WORK_BROKEN_GO_ON)
         return false;
-    settle(step, work, broken == PAWL_WORK_BROKEN_CANCEL ? PAWL_WORK_CANCELLED : PAWL_WORK_FAILED,
-           PAWL_WORK_CLASS_DEPENDENCY, error != 0 ? error : -ECANCELED);
+    work->flags |= WORK_IS_BROKEN;
     return true;
+}
+
+static void settle_broken(struct pawl_step *step, struct pawl_work *work,
+                          const struct pawl_event *event)
+{
+    const int error = (int)(int64_t)event->arg[1];
+    const bool cancel = pawl__work_policy(step, work)->broken == PAWL_WORK_BROKEN_CANCEL;
+
+    settle(step, work, cancel ? PAWL_WORK_CANCELLED : PAWL_WORK_FAILED, PAWL_WORK_CLASS_DEPENDENCY,
+           error != 0 ? error : -ECANCELED);
 }
 
 void pawl__work_settled_held(struct pawl_step *step, void *context, const struct pawl_event *event)
 {
-    is_broken(step, context, event);
+    if (is_broken(step, context, event))
+        settle_broken(step, context, event);
 }
 
 void pawl__work_settled(struct pawl_step *step, void *context, const struct pawl_event *event)
 {
     struct pawl_work *work = context;
 
-    if (!is_broken(step, work, event) && work->waits == 0)
+    if (is_broken(step, work, event))
+        settle_broken(step, work, event);
+    else if (work->waits == 0)
         release(step, work);
+}
+
+/* It has failed meanwhile; should it be kicked, it waits for the rest. */
+void pawl__work_settled_late(struct pawl_step *step, void *context, const struct pawl_event *event)
+{
+    is_broken(step, context, event);
 }
 
 /* Only the timer says that it is time. */
@@ -365,8 +385,8 @@ void pawl__work_cancel(struct pawl_step *step, void *context, const struct pawl_
     struct pawl_work *work = context;
 
     (void)step;
-    work->flags |= event->arg[0] == 1 ? WORK_TREE : 0;
-    work->klass = 0;
+    work->flags |= event->arg[0] == WORK_CANCEL_TREE ? WORK_TREE : 0;
+    work->klass = event->arg[0] == WORK_CANCEL_UNDECLARED ? PAWL_WORK_CLASS_UNDECLARED : 0;
     work->reason = -ECANCELED;
 }
 
@@ -376,16 +396,27 @@ void pawl__work_cancel_late(struct pawl_step *step, void *context, const struct 
     pawl_step_abort(step, -EALREADY);
 }
 
+/* Cancelled with its tree, or gone before it could be asked. */
+bool pawl__work_is_parent_gone(const struct pawl_step *step, const void *context,
+                               const struct pawl_event *event)
+{
+    const int error = (int)(int64_t)event->arg[1];
+
+    (void)step, (void)context;
+    if (error == -ECANCELED) /* it had failed, and was kept until it was gone */
+        return false;
+    return event->arg[0] == 1 || error != 0;
+}
+
 void pawl__work_parent(struct pawl_step *step, void *context, const struct pawl_event *event)
 {
     struct pawl_work *work = context;
     const int error = (int)(int64_t)event->arg[1];
 
-    if (event->arg[0] != 1 && error == 0)
-        return;
+    (void)step;
     work->flags |= WORK_TREE;
-    settle(step, work, PAWL_WORK_CANCELLED, PAWL_WORK_CLASS_PARENT,
-           error != 0 ? error : -ECANCELED);
+    work->klass = PAWL_WORK_CLASS_PARENT;
+    work->reason = error != 0 ? error : -ECANCELED;
 }
 
 /* ---- Settled ---- */
@@ -457,6 +488,10 @@ void pawl__work_kick(struct pawl_step *step, void *context, const struct pawl_ev
     const uint32_t more = policy_attempts(pawl__work_policy(step, work));
 
     (void)event;
+    if ((work->flags & WORK_IS_BROKEN) != 0 || work->undeclared > 0) {
+        pawl_step_abort(step, -EPERM);
+        return;
+    }
     if ((work->flags & PAWL_WORK_GROUP) == 0 && !pawl__step_has_lane(step, work->lane)) {
         pawl_step_abort(step, -ENOENT);
         return;
@@ -469,12 +504,14 @@ void pawl__work_kick(struct pawl_step *step, void *context, const struct pawl_ev
     work->attempts_max =
         more > UINT32_MAX - work->attempts ? PAWL_WORK_UNLIMITED : work->attempts + more;
     work->crashes = 0;
-    work->waits = 0;
     work->outcome = 0;
     work->settled_ns = 0;
     work->deadline_ns = 0;
     pawl_step_cancel(step, WORK_TIMER_KEEP);
-    pawl__work_make_ready(step, work);
+    if (work->waits > 0) /* it was overdue before they had settled */
+        pawl__work_next(step, work, PAWL_WORK_DEPENDENT);
+    else
+        pawl__work_make_ready(step, work);
 }
 
 void pawl__work_reclaim(struct pawl_step *step, void *context, const struct pawl_event *event)

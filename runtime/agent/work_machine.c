@@ -25,6 +25,7 @@ static const char *const events[WORK_EVENTS] = {
 
 static const char *const raises_go[] = {"go", NULL};
 static const char *const defers[] = {"watch", "follow", NULL};
+static const char *const defers_follow[] = {"follow", NULL};
 
 static const struct pawl_state_def states[] = {
     {.name = "new", .parent = "open", .entry = pawl__work_begin, .raises = raises_go},
@@ -35,9 +36,12 @@ static const struct pawl_state_def states[] = {
     {.name = "unverified", .parent = "open", .flags = PAWL_STATE_READY},
     {.name = "checked", .parent = "open", .flags = PAWL_STATE_LEASED},
     {.name = "completed", .parent = "settled", .entry = pawl__work_enter_completed},
-    {.name = "failed", .parent = "settled", .entry = pawl__work_enter_failed},
+    {.name = "failed",
+     .parent = "settled",
+     .entry = pawl__work_enter_failed,
+     .defers = defers_follow},
     {.name = "cancelled", .parent = "settled", .entry = pawl__work_enter_cancelled},
-    {.name = "dead", .parent = "settled", .entry = pawl__work_enter_dead},
+    {.name = "dead", .parent = "settled", .entry = pawl__work_enter_dead, .defers = defers_follow},
     {.name = "gone", .flags = PAWL_STATE_FINAL, .entry = pawl__work_end},
     {.name = "life", .initial = "open"},
     {.name = "open", .parent = "life", .initial = "new", .defers = defers},
@@ -81,6 +85,13 @@ GOES_TO(dead, PAWL_WORK_DEAD)
 #define MOVES(state, event, target, function)                                                      \
     {                                                                                              \
         .from = state, .on = event, .to = target, .action = function                               \
+    }
+
+/* Its parent was cancelled with its tree: now it cannot be kicked, and its children are told. */
+#define FOLLOWS(state)                                                                             \
+    {                                                                                              \
+        .from = state, .on = "parent", .to = "cancelled", .guard = pawl__work_is_parent_gone,      \
+        .action = pawl__work_parent                                                                \
     }
 
 static const struct pawl_transition_def transitions[] = {
@@ -132,20 +143,23 @@ static const struct pawl_transition_def transitions[] = {
     MOVES("open", "overdue", "failed", pawl__work_overdue),
     INSIDE("open", "prioritise", pawl__work_prioritise),
     INSIDE("open", "due", pawl__work_due_early),
-    MAYBE("open", "parent", pawl__work_parent),
+    FOLLOWS("open"),
 
     /* Settled. */
     INSIDE("settled", "watch", pawl__work_watch),
     INSIDE("settled", "follow", pawl__work_follow),
     INSIDE("settled", "cancel", pawl__work_cancel_late),
+    INSIDE("settled", "settled", pawl__work_settled_late),
     MAYBE("failed", "kick", pawl__work_kick),
     MAYBE("dead", "kick", pawl__work_kick),
+    FOLLOWS("failed"),
+    FOLLOWS("dead"),
     MOVES("settled", "discard", "gone", NULL),
     MOVES("settled", "reclaim", "gone", pawl__work_reclaim),
 
     /* Answers that come when nobody waits for them any more; reports that are out of place. */
     INSIDE("life", "settled", NULL),
-    INSIDE("settled", "parent", NULL),
+    INSIDE("life", "parent", NULL),
     INSIDE("life", "done", pawl__work_refuse),
     INSIDE("life", "failed", pawl__work_refuse),
     INSIDE("life", "release", pawl__work_refuse),

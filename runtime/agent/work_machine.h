@@ -14,13 +14,18 @@
  * Watching. `watch` and `follow` are deferred until a task is settled, and answered then. A task
  * that waits for another asks it `watch` and gets `settled`; a child asks its parent `follow` and
  * gets `parent`. So edges are durable, cross shards and are told once, by what deferring and asking
- * promise anyway.
+ * promise anyway. What has failed or is dead can be kicked, so it goes on deferring `follow`, and
+ * those who ask are told -ECANCELED when it is gone: it was not cancelled with its tree.
+ *
+ * A changed definition has another hash, by which stores know it: agent/work_migrate.c must be told
+ * of the one before.
  *
  * Layer: agent. Owner: the shard, inside steps.
  */
 #ifndef PAWL_AGENT_WORK_MACHINE_H
 #define PAWL_AGENT_WORK_MACHINE_H
 
+#include <pawl/store.h>
 #include <pawl/work.h>
 
 #include "agent/note.h"
@@ -44,7 +49,7 @@ enum work_event {
     WORK_PARENT,  /* the answer to follow */
     WORK_OPEN,    /* let go of a held task */
     WORK_AFTER,   /* buffer: struct work_after */
-    WORK_CANCEL,  /* arg[0]: 1: with its tree */
+    WORK_CANCEL,  /* arg[0]: enum work_cancel */
     WORK_DUE,     /* timers' */
     WORK_OVERDUE,
     WORK_RECLAIM,
@@ -61,7 +66,12 @@ enum work_timer { WORK_TIMER_LEASE, WORK_TIMER_DELAY, WORK_TIMER_DEADLINE, WORK_
 #define WORK_HAS_TIMER   0x08u /* a deadline is armed */
 #define WORK_TREE        0x10u /* cancelled with all that follow it */
 #define WORK_IN_GRAPH    0x20u /* only its graph may say what it waits for */
+#define WORK_IS_DECLARED 0x40u /* its graph has said all, and it is the host's to open */
+#define WORK_IS_BROKEN   0x80u /* it cannot have what it waits for */
 #define WORK_FLAGS_GIVEN (PAWL_WORK_HELD | PAWL_WORK_GROUP | WORK_IN_GRAPH)
+
+/* What a cancel says besides. UNDECLARED: its graph was never declared to the end. */
+enum work_cancel { WORK_CANCEL_ALONE, WORK_CANCEL_TREE, WORK_CANCEL_UNDECLARED };
 
 /* How many may wait for one task to be settled. */
 #define WORK_WATCHERS_MAX 4096u
@@ -77,10 +87,13 @@ struct work_payload {
     uint64_t after[]; /* then the detail (agent/note.h) */
 };
 
+/* Who says what a task is to wait for. LAST: its graph, and that was all of the whole graph. */
+enum work_by_graph { WORK_BY_HOST, WORK_BY_GRAPH, WORK_BY_GRAPH_LAST };
+
 /* The buffer of WORK_AFTER. */
 struct work_after {
     uint32_t count;
-    uint32_t by_graph; /* 1: the graph itself says so */
+    uint32_t by_graph; /* enum work_by_graph */
     uint64_t after[];
 };
 
@@ -110,6 +123,14 @@ unsigned pawl__step_machine_first(const struct pawl_step *step);
 /* Whether the runtime has a lane of this number. */
 bool pawl__step_has_lane(const struct pawl_step *step, uint32_t lane);
 
+/* ---- Stores ---- */
+
+/*
+ * How tasks of one of the library's machines, as another version or with another durability has
+ * written them, become those of today; NULL: they need not, or cannot. The migration takes no user.
+ */
+const struct pawl_migration *pawl__work_migration(const char *machine, uint64_t from_hash);
+
 /* ---- Handlers ---- */
 
 typedef void work_action_fn(struct pawl_step *step, void *context, const struct pawl_event *event);
@@ -117,12 +138,13 @@ typedef bool work_guard_fn(const struct pawl_step *step, const void *context,
                            const struct pawl_event *event);
 
 /* work_life.c */
+work_guard_fn pawl__work_is_parent_gone;
 work_action_fn pawl__work_begin, pawl__work_go, pawl__work_after, pawl__work_open,
-    pawl__work_settled_held, pawl__work_settled, pawl__work_parent, pawl__work_due,
-    pawl__work_due_early, pawl__work_overdue, pawl__work_cancel, pawl__work_cancel_late,
-    pawl__work_prioritise, pawl__work_enter_completed, pawl__work_enter_failed,
-    pawl__work_enter_cancelled, pawl__work_enter_dead, pawl__work_watch, pawl__work_follow,
-    pawl__work_kick, pawl__work_reclaim, pawl__work_end;
+    pawl__work_settled_held, pawl__work_settled, pawl__work_settled_late, pawl__work_parent,
+    pawl__work_due, pawl__work_due_early, pawl__work_overdue, pawl__work_cancel,
+    pawl__work_cancel_late, pawl__work_prioritise, pawl__work_enter_completed,
+    pawl__work_enter_failed, pawl__work_enter_cancelled, pawl__work_enter_dead, pawl__work_watch,
+    pawl__work_follow, pawl__work_kick, pawl__work_reclaim, pawl__work_end;
 
 /* work_lease.c */
 work_guard_fn pawl__work_is_unverified;

@@ -192,6 +192,19 @@ static void keep_receipt(struct pawl_agent *agent, const struct sent *sent,
     agent->receipts_count++;
 }
 
+/* An extension may be to an earlier time than before. */
+static void note_deadline(struct pawl_agent *agent, struct held *held)
+{
+    struct pawl_claim claim;
+    unsigned machine;
+
+    if (!is_ours(agent, held->task, held->token, &claim, &machine))
+        return;
+    held->deadline_ns = claim.deadline_ns;
+    if (claim.deadline_ns < agent->sweep_ns)
+        agent->sweep_ns = claim.deadline_ns;
+}
+
 static void take_receipt(struct pawl_agent *agent, const struct pawl_completion *completion)
 {
     const struct sent *sent = &agent->sent[completion->tag];
@@ -201,6 +214,8 @@ static void take_receipt(struct pawl_agent *agent, const struct pawl_completion 
     held = hand_find(&agent->hand, sent->task, sent->token);
     if (held != NULL && is_over(agent, sent, completion))
         drop(agent, held);
+    else if (held != NULL && sent->extends)
+        note_deadline(agent, held);
     if (agent->stage == AGENT_OPEN)
         keep_receipt(agent, sent, completion);
     agent->spare[agent->reports - agent->sent_count] = completion->tag;
@@ -486,7 +501,8 @@ int pawl__agent_send(struct pawl_agent *agent, const struct pawl_lease *lease,
                                            .token = lease->token,
                                            .id = reported.id,
                                            .tag = report->tag,
-                                           .machine = (uint8_t)lease->machine};
+                                           .machine = (uint8_t)lease->machine,
+                                           .extends = report->kind == PAWL_REPORT_EXTEND};
     agent->sent_count++;
     if (reported.id > *last_id && (held != NULL || report->id == 0))
         *last_id = reported.id;

@@ -53,6 +53,7 @@ struct sent {
     uint32_t id;
     uint32_t tag;
     uint8_t machine;
+    bool extends; /* it may have moved the deadline */
 };
 
 enum agent_stage {

@@ -17,7 +17,10 @@ struct lane_kept {
     uint32_t failures;
 };
 
-/* The machine of these tasks, which is listed where there are lanes and a store. */
+/*
+ * The machine of these tasks, which is listed where there are lanes and a store, and where a store
+ * has been told of lanes before: what it has kept is theirs again when they are listed.
+ */
 extern const struct pawl_machine_def pawl__lane_machine;
 
 /* Setup, after recovery: lanes are as they were kept. */

@@ -14,6 +14,7 @@
 #include "agent/work_machine.h"
 #include "base/bits.h"
 #include "shard/lane_keeper.h"
+#include "shard/store_open.h"
 
 /* pawl_options as the first version had it; it only ever grows at its end. */
 #define OPTIONS_SIZE_MIN offsetof(struct pawl_options, lanes)
@@ -111,6 +112,19 @@ static int compile_work(struct pawl_runtime *runtime, const struct pawl_options 
                                   options->diagnose, options->user);
 }
 
+/* There is room for it in runtime->listed. */
+static int list_lane_machine(struct pawl_runtime *runtime, struct pawl_options *options)
+{
+    const int error =
+        pawl_machine_compile(&pawl__lane_machine, NULL, NULL, &runtime->lane_compiled);
+
+    if (error != 0)
+        return error;
+    runtime->lane_machine = options->machine_count;
+    runtime->listed[options->machine_count++] = runtime->lane_compiled;
+    return 0;
+}
+
 int pawl__options_add_own(struct pawl_runtime *runtime, struct pawl_options *options)
 {
     const unsigned count = options->machines != NULL ? options->machine_count : 0;
@@ -120,8 +134,6 @@ int pawl__options_add_own(struct pawl_runtime *runtime, struct pawl_options *opt
     runtime->lane_machine = LANE_MACHINE_NONE;
     if (options->work != NULL)
         error = compile_work(runtime, options);
-    if (error == 0 && options->store != NULL && options->lane_count > 0)
-        error = pawl_machine_compile(&pawl__lane_machine, NULL, NULL, &runtime->lane_compiled);
     if (error != 0)
         return error;
     runtime->listed = calloc(count + PAWL_WORK_MACHINES + 1, sizeof(struct pawl_machine *));
@@ -132,11 +144,20 @@ int pawl__options_add_own(struct pawl_runtime *runtime, struct pawl_options *opt
     runtime->work_first = all;
     for (unsigned i = 0; i < PAWL_WORK_MACHINES && options->work != NULL; i++)
         runtime->listed[all++] = runtime->work_machines[i];
-    if (runtime->lane_compiled != NULL) {
-        runtime->lane_machine = all;
-        runtime->listed[all++] = runtime->lane_compiled;
-    }
     options->machines = runtime->listed;
     options->machine_count = all;
-    return 0;
+    return options->store != NULL && options->lane_count > 0 ? list_lane_machine(runtime, options)
+                                                             : 0;
+}
+
+int pawl__options_add_kept(struct pawl_runtime *runtime, struct pawl_options *options)
+{
+    const struct manifest *manifest = runtime->store->manifest;
+    bool kept = false;
+
+    for (uint32_t i = 0; manifest != NULL && i < manifest->machines_count; i++)
+        kept |= strcmp(manifest->machines[i].name, pawl__lane_machine.name) == 0;
+    if (!kept || runtime->lane_compiled != NULL || options->machine_count == MACHINES_MAX)
+        return 0;
+    return list_lane_machine(runtime, options);
 }

@@ -22,4 +22,10 @@ int pawl__options_check_machines(const struct pawl_options *options);
 /* Lists the library's own machines behind the host's, where they are wanted. 0, -EINVAL, -ENOMEM. */
 int pawl__options_add_own(struct pawl_runtime *runtime, struct pawl_options *options);
 
+/*
+ * When the store's manifest is known: what it has kept of lanes stays, though none is listed now.
+ * 0 or -ENOMEM.
+ */
+int pawl__options_add_kept(struct pawl_runtime *runtime, struct pawl_options *options);
+
 #endif /* PAWL_SHARD_OPTIONS_H */

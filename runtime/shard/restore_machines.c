@@ -6,6 +6,8 @@
 #include <pawl/machine.h>
 #include <stdio.h>
 
+#include "agent/work_machine.h"
+
 static int find_runtime(const struct pawl_runtime *runtime, const char *name)
 {
     for (uint32_t i = 0; i < runtime->machine_count; i++)
@@ -54,6 +56,10 @@ int pawl__restore_machines_init(struct restore_machines *machines,
         if (same || now == NULL || now->durability == PAWL_DURABILITY_MEMORY)
             continue;
         machines->migration[i] = find_migration(migrations, migrations_count, stored);
+        if (machines->migration[i] == NULL) {
+            machines->migration[i] = pawl__work_migration(stored->name, stored->hash);
+            machines->own[i] = machines->migration[i] != NULL;
+        }
         if (machines->migration[i] != NULL) {
             machines->number[i] = number;
             machines->changed = true;
@@ -217,7 +223,9 @@ int pawl__restore_machines_request(const struct restore_machines *machines, stru
                                 machine);
     if (machines->number[machine] == MACHINE_NONE)
         return pawl__restore_machines_refuse(machines, image, machine);
-    if (machines->migration[machine] != NULL && request != NULL && request->context_size > 0)
+    /* What the library's own tasks are asked for with is read without belief, and means the same. */
+    if (machines->migration[machine] != NULL && !machines->own[machine] && request != NULL &&
+        request->context_size > 0)
         return pawl__image_fail(image, -EINVAL,
                                 "a task of machine '%.64s' is asked for, with a context of the "
                                 "old definition: open the store with that one until no event is "

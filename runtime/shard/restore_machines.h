@@ -23,7 +23,8 @@ struct restore_machines {
     struct image_machine stored[MANIFEST_MACHINES_MAX];
     int number[MANIFEST_MACHINES_MAX]; /* the runtime's, or MACHINE_NONE */
     const struct pawl_migration *migration[MANIFEST_MACHINES_MAX]; /* NULL: it has not changed */
-    bool changed;                                                  /* some migration is there */
+    bool own[MANIFEST_MACHINES_MAX]; /* the migration is the library's (agent/work_migrate.c) */
+    bool changed;                    /* some migration is there */
 };
 
 /* 0, or -EBADMSG with *bad, a machine of which the manifest says what cannot be. */

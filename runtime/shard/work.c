@@ -253,7 +253,7 @@ int pawl_work_prioritise(struct pawl_port *port, struct pawl_task task, uint32_t
 }
 
 int pawl__work_after_event(struct pawl_task task, const struct pawl_task *after, size_t count,
-                           bool by_graph, struct pawl_event *event)
+                           enum work_by_graph by, struct pawl_event *event)
 {
     struct pawl_buffer *buffer =
         pawl_buffer_create(sizeof(struct work_after) + count * sizeof(uint64_t));
@@ -263,7 +263,7 @@ int pawl__work_after_event(struct pawl_task task, const struct pawl_task *after,
         return -ENOMEM;
     said = pawl_buffer_bytes(buffer);
     said->count = (uint32_t)count;
-    said->by_graph = by_graph;
+    said->by_graph = by;
     for (size_t i = 0; i < count; i++)
         said->after[i] = after[i].id;
     *event = (struct pawl_event){.task = task,
@@ -288,7 +288,7 @@ int pawl_work_after(struct pawl_port *port, struct pawl_task task, const struct 
     if (error == 0)
         error = check_after(runtime, after, count);
     if (error == 0)
-        error = pawl__work_after_event(task, after, count, false, &event);
+        error = pawl__work_after_event(task, after, count, WORK_BY_HOST, &event);
     if (error != 0)
         return error;
     event.flags |= PAWL_EVENT_COMPLETE;

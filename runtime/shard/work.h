@@ -8,6 +8,8 @@
 
 #include <pawl/work.h>
 
+#include "agent/work_machine.h"
+
 /* A submission ready to be created: task.context and task.payload lead into it. */
 struct work_submission {
     struct pawl_task_spec task;
@@ -26,6 +28,12 @@ void pawl__work_unpack(struct work_submission *submission);
 
 /* An event WORK_AFTER with its buffer: 0 or -ENOMEM. The buffer is the event's. */
 int pawl__work_after_event(struct pawl_task task, const struct pawl_task *after, size_t count,
-                           bool by_graph, struct pawl_event *event);
+                           enum work_by_graph by, struct pawl_event *event);
+
+/*
+ * pawl__work_restore - setup, after recovery: what a graph has left that was not declared to the
+ * end is to be cancelled, by the first turns. 0 or -ENOMEM.
+ */
+int pawl__work_restore(struct pawl_runtime *runtime);
 
 #endif /* PAWL_SHARD_WORK_H */

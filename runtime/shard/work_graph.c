@@ -8,6 +8,10 @@
  * of them, and let go: by events of one sender to one task, which keep their order. A task that has
  * not been told of all of them when it is let go (a word was refused: no memory, a full store) fails
  * instead of running too soon.
+ *
+ * A process that dies meanwhile leaves tasks that nobody will ever let go. Only the next opening of
+ * the store can be sure of that: it cancels what is in a graph, is held and has not been told that
+ * the graph is whole. That word is for tasks that the host asked to be held; others are opened.
  */
 #include <errno.h>
 #include <sched.h>
@@ -16,11 +20,12 @@
 
 #include "agent/work_machine.h"
 #include "base/check.h"
+#include "shard/exchange.h"
 #include "shard/runtime.h"
 #include "shard/work.h"
 #include "task/event.h"
 
-#define CREATES_AT_ONCE 1024u
+#define CREATES_AT_ONCE 4096u
 
 struct graph {
     struct pawl_runtime *runtime;
@@ -30,6 +35,9 @@ struct graph {
     size_t edges_count;
     struct pawl_task *tasks;
     struct pawl_work_edge *cycle; /* NULL: the caller does not care */
+    struct pawl_port *port;       /* NULL: this thread turns the shards itself */
+    bool *is_made;
+    int error; /* the first of those that completions told */
 
     size_t *first;   /* of each task, and one behind: where its predecessors begin */
     uint32_t *after; /* predecessors, task by task */
@@ -128,26 +136,97 @@ static int refuse_cycle(struct graph *g)
 
 /* ---- Posting ---- */
 
-/* Until there is room: the shards take, or are made to. Of a buffer the event keeps the reference. */
-static int send(struct graph *g, const struct pawl_event *event)
-{
-    int done;
-
-    while ((done = pawl_task_post(g->runtime, event, 1)) == -EAGAIN) {
-        if (g->runtime->host_driven)
-            for (uint32_t i = 0; i < g->runtime->shard_count; i++)
-                pawl_turn(g->runtime, i);
-        else
-            sched_yield();
-    }
-    return done < 0 ? done : 0;
-}
-
 static void name_failed(struct graph *g, size_t position)
 {
     if (g->cycle != NULL)
         *g->cycle =
             (struct pawl_work_edge){.task = (uint32_t)position, .after = (uint32_t)position};
+}
+
+static void fail(struct graph *g, size_t position, int error)
+{
+    if (g->error != 0)
+        return;
+    g->error = error;
+    name_failed(g, position);
+}
+
+static void take(struct graph *g, const struct pawl_completion *done)
+{
+    const uint32_t at = done->tag;
+
+    if (!g->is_made[at]) {
+        g->tasks[at] = done->task;
+        g->is_made[at] = done->status == 0;
+        if (done->status != 0)
+            fail(g, at, done->status);
+    } else if (done->status != 0 && done->status != -EPROTO && done->status != -ESTALE) {
+        fail(g, at, done->status); /* those two: it has been settled meanwhile */
+    }
+}
+
+/* All that has arrived: of creations, and of last words to tasks that are made. False: nothing. */
+static bool reap(struct graph *g)
+{
+    struct pawl_completion done[64];
+    bool some = false;
+    int count;
+
+    while ((count = pawl_port_reap(g->port, done, 64)) > 0) {
+        some = true;
+        for (int i = 0; i < count; i++)
+            take(g, &done[i]);
+    }
+    return some;
+}
+
+/* Until all that was asked for has come. */
+static int settle(struct graph *g)
+{
+    int error = 0;
+
+    while (g->port != NULL && pawl_port_outstanding(g->port) > 0 && error == 0) {
+        error = pawl_port_wait(g->port, UINT64_MAX);
+        reap(g);
+    }
+    return g->error != 0 ? g->error : error;
+}
+
+/* Until there is room: the shards take, or are made to. A buffer stays the event's. */
+static int send(struct graph *g, const struct pawl_event *event)
+{
+    for (;;) {
+        const int done = g->port != NULL ? pawl_port_post(g->port, event, 1)
+                                         : pawl_task_post(g->runtime, event, 1);
+
+        if (done != -EAGAIN)
+            return done < 0 ? done : 0;
+        if (g->port != NULL) {
+            if (!reap(g))
+                sched_yield();
+            continue;
+        }
+        for (uint32_t i = 0; i < g->runtime->shard_count; i++)
+            pawl_turn(g->runtime, i);
+    }
+}
+
+/* Tells a task of others. The last word asks for a completion, where a port can take it. */
+static int tell(struct graph *g, uint32_t task, const struct pawl_task *after, size_t count,
+                enum work_by_graph by)
+{
+    struct pawl_event event;
+    int error = pawl__work_after_event(g->tasks[task], after, count, by, &event);
+
+    if (error != 0)
+        return error;
+    event.tag = task;
+    if (g->port != NULL && by == WORK_BY_GRAPH_LAST)
+        event.flags |= PAWL_EVENT_COMPLETE;
+    error = send(g, &event);
+    if (error != 0)
+        event_drop_buffer(&event);
+    return error;
 }
 
 /* ---- Making ---- */
@@ -172,59 +251,29 @@ static int make_directly(struct graph *g, size_t *made)
     return error;
 }
 
-/* Takes what has arrived; the first error stays. */
-static void take_made(struct graph *g, struct pawl_port *port, bool *is_made, int *error)
-{
-    struct pawl_completion done[64];
-    const int count = pawl_port_reap(port, done, 64);
-
-    for (int i = 0; i < count; i++) {
-        g->tasks[done[i].tag] = done[i].task;
-        is_made[done[i].tag] = done[i].status == 0;
-        if (done[i].status == 0 || *error != 0)
-            continue;
-        *error = done[i].status;
-        name_failed(g, done[i].tag);
-    }
-}
-
 /* Many under way at once. */
-static int make_by_port(struct graph *g, bool *is_made)
+static int make_by_port(struct graph *g)
 {
-    const struct pawl_port_options options = {.capacity = CREATES_AT_ONCE};
-    struct pawl_port *port;
-    int error = pawl_port_open(g->runtime, &options, &port);
-    int waited = 0;
+    int error = 0;
 
-    if (error != 0)
-        return error;
-    for (uint32_t i = 0; i < g->count && error == 0; i++) {
+    for (uint32_t i = 0; i < g->count && error == 0 && g->error == 0; i++) {
         struct work_submission submission;
 
         error =
             pawl__work_pack(g->runtime, &g->specs[i], true, (uint32_t)degree(g, i), &submission);
-        if (error != 0)
-            name_failed(g, i);
-        while (error == 0 && (error = pawl_port_create(port, &submission.task, i)) == -EAGAIN) {
-            error = pawl_port_wait(port, UINT64_MAX);
-            if (error == 0 || error == -ENOENT)
+        while (error == 0 && (error = pawl_port_create(g->port, &submission.task, i)) == -EAGAIN) {
+            error = pawl_port_wait(g->port, UINT64_MAX);
+            if (error == -ENOENT) /* what is full is not ours to empty */
                 error = 0;
-            take_made(g, port, is_made, &error);
+            reap(g);
         }
+        if (error != 0)
+            fail(g, i, error);
         pawl__work_unpack(&submission);
     }
-    while (pawl_port_outstanding(port) > 0 && waited == 0) {
-        waited = pawl_port_wait(port, UINT64_MAX);
-        take_made(g, port, is_made, &error);
-    }
-    if (error == 0)
-        error = waited;
-    while (pawl_port_close(port, UINT64_C(100000000)) == -ETIMEDOUT)
-        ;
-    return error;
+    return settle(g);
 }
 
-/* Tells a task of those that it is to wait for. */
 static int link_task(struct graph *g, uint32_t task)
 {
     struct pawl_task after[PAWL_WORK_AFTER_MAX];
@@ -232,25 +281,32 @@ static int link_task(struct graph *g, uint32_t task)
     int error = 0;
 
     while (error == 0 && at < g->first[task + 1]) {
-        struct pawl_event event;
         size_t count = 0;
 
         for (; count < PAWL_WORK_AFTER_MAX && at < g->first[task + 1]; at++)
             after[count++] = g->tasks[g->after[at]];
-        error = pawl__work_after_event(g->tasks[task], after, count, true, &event);
-        if (error != 0)
-            break;
-        error = send(g, &event);
-        if (error != 0)
-            event_drop_buffer(&event);
+        error = tell(g, task, after, count, WORK_BY_GRAPH);
     }
     return error;
 }
 
-static void give_up(struct graph *g, const bool *is_made)
+/* The last word to a task: it is let go, or is the host's to open. */
+static int let_go(struct graph *g, uint32_t task)
+{
+    const struct pawl_event open = {.task = g->tasks[task],
+                                    .code = WORK_OPEN,
+                                    .flags = g->port != NULL ? PAWL_EVENT_COMPLETE : 0,
+                                    .tag = task};
+
+    if ((g->specs[task].flags & PAWL_WORK_HELD) != 0)
+        return tell(g, task, NULL, 0, WORK_BY_GRAPH_LAST);
+    return send(g, &open);
+}
+
+static void give_up(struct graph *g)
 {
     for (uint32_t i = 0; i < g->count; i++) {
-        if (!is_made[i])
+        if (!g->is_made[i])
             continue;
         send(g, &(struct pawl_event){.task = g->tasks[i], .code = WORK_CANCEL});
         send(g, &(struct pawl_event){.task = g->tasks[i], .code = WORK_DISCARD}); /* and its key */
@@ -259,26 +315,41 @@ static void give_up(struct graph *g, const bool *is_made)
 
 static int make(struct graph *g)
 {
-    bool *is_made = calloc((size_t)g->count + 1, sizeof(*is_made));
     size_t made = 0;
     int error;
 
-    if (is_made == NULL)
-        return -ENOMEM;
-    if (g->runtime->host_driven) {
-        error = make_directly(g, &made);
-        memset(is_made, true, made);
+    if (g->port != NULL) {
+        error = make_by_port(g);
     } else {
-        error = make_by_port(g, is_made);
+        error = make_directly(g, &made);
+        memset(g->is_made, true, made);
     }
     for (uint32_t i = 0; i < g->count && error == 0; i++)
         error = link_task(g, i);
     for (uint32_t i = 0; i < g->count && error == 0; i++)
-        if ((g->specs[i].flags & PAWL_WORK_HELD) == 0)
-            error = send(g, &(struct pawl_event){.task = g->tasks[i], .code = WORK_OPEN});
+        error = let_go(g, i);
+    if (error == 0)
+        error = settle(g);
     if (error != 0)
-        give_up(g, is_made);
-    free(is_made);
+        give_up(g);
+    return error;
+}
+
+static int make_all(struct graph *g)
+{
+    const struct pawl_port_options options = {.capacity = CREATES_AT_ONCE};
+    int error = 0;
+
+    g->is_made = calloc((size_t)g->count + 1, sizeof(*g->is_made));
+    if (g->is_made == NULL)
+        return -ENOMEM;
+    if (!g->runtime->host_driven)
+        error = pawl_port_open(g->runtime, &options, &g->port);
+    if (error == 0)
+        error = make(g);
+    while (g->port != NULL && pawl_port_close(g->port, UINT64_C(100000000)) == -ETIMEDOUT)
+        ;
+    free(g->is_made);
     return error;
 }
 
@@ -305,8 +376,55 @@ int pawl_work_graph(struct pawl_runtime *runtime, const struct pawl_work_spec *s
     if (error == 0)
         error = refuse_cycle(&g);
     if (error == 0)
-        error = make(&g);
+        error = make_all(&g);
     free(g.first);
     free(g.after);
+    return error;
+}
+
+/* ---- After recovery ---- */
+
+static bool is_undeclared(const struct shard *shard, struct slot *slot)
+{
+    const struct pawl_runtime *runtime = shard->runtime;
+    const uint64_t head = load_relaxed(&slot->head); /* relaxed: nobody turns the shard yet */
+    struct pawl_work work;
+
+    if ((head_flags(head) & SLOT_ALIVE) == 0 || head_machine(head) != runtime->work_first ||
+        head_state(head) != PAWL_WORK_NEW)
+        return false;
+    words_load((uint64_t *)(void *)&work, table_context(&shard->table, slot, sizeof(work)),
+               sizeof(work) / 8);
+    return (work.flags & (WORK_IN_GRAPH | WORK_IS_DECLARED)) == WORK_IN_GRAPH;
+}
+
+/* Control events: all are cancelled before any of them hears what became of another. */
+static int cancel_undeclared(struct shard *shard)
+{
+    const struct slab *slots = &shard->table.slots;
+
+    for (uint32_t i = slab_next_used(slots, 1); i < slab_top(slots);
+         i = slab_next_used(slots, i + 1)) {
+        struct slot *slot = table_slot(&shard->table, i);
+        const struct pawl_event cancel = {.task = shard_task(shard, slot, i),
+                                          .code = WORK_CANCEL,
+                                          .flags = PAWL_EVENT_CONTROL,
+                                          .arg = {WORK_CANCEL_UNDECLARED}};
+
+        if (!is_undeclared(shard, slot))
+            continue;
+        if (!pawl__chunks_ensure(&shard->chunks, 1))
+            return -ENOMEM;
+        exchange_route(shard, &cancel);
+    }
+    return 0;
+}
+
+int pawl__work_restore(struct pawl_runtime *runtime)
+{
+    int error = 0;
+
+    for (uint32_t i = 0; i < runtime->shard_count && runtime->work != NULL && error == 0; i++)
+        error = cancel_undeclared(runtime->shards[i]);
     return error;
 }

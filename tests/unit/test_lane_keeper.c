@@ -119,3 +119,23 @@ Test(lane_keeper, an_untouched_lane_costs_no_task)
     cr_assert_eq(fixture_counters(&s.f).tasks, 2);
     end();
 }
+
+/* A store that kept a pause is opened without lanes, and the pause is there when they are back. */
+Test(lane_keeper, a_store_opens_without_the_lanes_that_it_has_kept)
+{
+    struct store_fixture_options options = {.lanes = lanes, .lane_count = 2};
+
+    store_begin(&s, &options);
+    cr_assert_eq(pawl_lane_pause(s.f.runtime, "work", 0), 0);
+    cr_assert(store_settle(&s));
+    store_close(&s);
+    s.options.lane_count = 0;
+    store_open(&s);
+    store_advance(&s, SECOND);
+    cr_assert_eq(fixture_counters(&s.f).tasks, 1);
+    store_close(&s);
+    s.options.lane_count = 2;
+    store_open(&s);
+    cr_assert(status("work").paused);
+    end();
+}

@@ -177,6 +177,7 @@ Test(work_graph, task_that_was_not_told_of_its_edges_fails)
     cr_assert_eq(pawl_task_create(w.f.runtime, &spec, &task), 0);
     cr_assert_eq(work_done(&w, pawl_work_open(w.f.port, task, 1)).state, PAWL_WORK_FAILED);
     cr_assert_eq(work_view(&w, task).work.reason, -EIO);
+    cr_assert_eq(work_done(&w, pawl_work_kick(w.f.port, task, 1)).status, -EPERM);
     work_close(&w);
 }
 
@@ -186,6 +187,7 @@ Test(work_graph, made_by_threads)
     struct pawl_options options = PAWL_OPTIONS_INIT;
     struct pawl_runtime *runtime;
     struct pawl_work_view view;
+    struct pawl_port *port;
     bool all = false;
 
     all_groups();
@@ -201,7 +203,15 @@ Test(work_graph, made_by_threads)
     options.work = &work;
     cr_assert_eq(pawl_open(&options, &runtime), 0);
     cr_assert_eq(pawl_start(runtime), 0);
+    specs[1].flags |= PAWL_WORK_HELD;
     cr_assert_eq(pawl_work_graph(runtime, specs, COUNT, edges, 2 * COUNT - 2, tasks, NULL), 0);
+    for (unsigned i = 0; i < COUNT; i++) { /* what returns 0 has been done */
+        cr_assert_eq(pawl_work_read(runtime, tasks[i], &view), 0);
+        cr_assert((view.state == PAWL_WORK_NEW) == (i == 1), "%u: state %d", i, (int)view.state);
+        cr_assert_eq(view.work.flags & WORK_IS_DECLARED, i == 1 ? WORK_IS_DECLARED : 0);
+    }
+    cr_assert_eq(pawl_port_open(runtime, NULL, &port), 0);
+    cr_assert_eq(pawl_work_open(port, tasks[1], 1), 0);
     for (unsigned tries = 0; tries < 10000 && !all; tries++) {
         const struct timespec pause = {.tv_nsec = 1000000};
 
@@ -214,6 +224,7 @@ Test(work_graph, made_by_threads)
         cr_assert_eq(pawl_work_read(runtime, tasks[i], &view), 0);
         cr_assert_eq(view.state, PAWL_WORK_COMPLETED);
     }
+    cr_assert_eq(pawl_port_close(port, 10 * FIXTURE_SECOND), 0);
     cr_assert_eq(pawl_stop(runtime), 0);
     cr_assert_eq(pawl_close(runtime), 0);
 }

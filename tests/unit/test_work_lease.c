@@ -162,6 +162,26 @@ Test(work_lease, extension_keeps_the_lease)
     end();
 }
 
+/* In either direction: what is over by its time has its credit free again by then. */
+Test(work_lease, extension_to_an_earlier_time_gives_its_credit_back_by_then)
+{
+    struct pawl_task task;
+    struct pawl_lease lease;
+
+    begin(NULL);
+    task = work_submit(&w, NULL);
+    lease = work_lease(&w, agent);
+    cr_assert_eq(
+        work_receipt(&w, agent, &lease,
+                     &(struct pawl_report){.kind = PAWL_REPORT_EXTEND, .value = 5 * SECOND})
+            .status,
+        0);
+    fixture_advance(&w.f, 6 * SECOND);
+    cr_assert_eq(work_state(&w, task), PAWL_WORK_READY);
+    cr_assert_eq(work_lease(&w, agent).task.id, task.id);
+    end();
+}
+
 Test(work_lease, task_that_kills_its_agents_is_quarantined)
 {
     struct pawl_task task;
@@ -180,6 +200,26 @@ Test(work_lease, task_that_kills_its_agents_is_quarantined)
     cr_assert_eq(work_done(&w, pawl_work_kick(w.f.port, task, 1)).state, PAWL_WORK_READY);
     cr_assert_eq(work_view(&w, task).work.crashes, 0);
     work_close(&w);
+}
+
+Test(work_lease, children_follow_one_that_was_dead_and_is_cancelled_after_a_kick)
+{
+    struct pawl_work_spec spec = work_spec();
+    struct pawl_task parent, child;
+    struct pawl_lease lease;
+
+    begin(&(struct work_fixture_options){.policies = {{.attempts = 1}}});
+    parent = work_submit(&w, NULL);
+    lease = work_lease(&w, agent);
+    spec.parent = parent;
+    spec.flags = PAWL_WORK_HELD;
+    child = work_submit(&w, &spec);
+    cr_assert_eq(report(&lease, PAWL_REPORT_FAILED), 0);
+    cr_assert_eq(work_state(&w, parent), PAWL_WORK_DEAD);
+    cr_assert_eq(work_done(&w, pawl_work_kick(w.f.port, parent, 1)).state, PAWL_WORK_READY);
+    cr_assert_eq(work_done(&w, pawl_work_cancel(w.f.port, parent, true, 1)).status, 0);
+    cr_assert_eq(work_state(&w, child), PAWL_WORK_CANCELLED);
+    end();
 }
 
 Test(work_lease, progress_and_evidence_are_kept_in_order)

@@ -394,6 +394,146 @@ Test(work_life, kick_makes_a_failed_one_ready_and_others_not)
     work_close(&w);
 }
 
+/* Fails by its deadline; stays for 10 s. */
+static struct pawl_task submit_brief(struct pawl_task parent, const struct pawl_task *after,
+                                     size_t count, uint32_t policy)
+{
+    struct pawl_work_spec spec = work_spec();
+
+    spec.deadline_ns = SECOND;
+    spec.parent = parent;
+    spec.after = after;
+    spec.after_count = count;
+    spec.policy = policy;
+    return work_submit(&w, &spec);
+}
+
+static struct pawl_task submit_child(struct pawl_task parent)
+{
+    struct pawl_work_spec spec = work_spec();
+
+    spec.parent = parent;
+    return work_submit(&w, &spec);
+}
+
+static const struct work_fixture_options brief = {
+    .policies = {{.keep_ns = 10 * SECOND}, {.broken = PAWL_WORK_BROKEN_GO_ON}}, .shards = 2};
+
+Test(work_life, children_follow_a_parent_that_was_kicked)
+{
+    struct pawl_task parent, before, after;
+
+    work_open(&w, &brief);
+    parent = submit_brief(PAWL_NO_TASK, NULL, 0, 0);
+    before = submit_child(parent);
+    fixture_advance(&w.f, 2 * SECOND);
+    cr_assert_eq(work_state(&w, parent), PAWL_WORK_FAILED);
+    after = submit_child(parent);
+    cr_assert_eq(work_done(&w, pawl_work_kick(w.f.port, parent, 1)).state, PAWL_WORK_READY);
+    cr_assert_eq(work_state(&w, before), PAWL_WORK_READY);
+    cancel(parent, true);
+    cr_assert_eq(work_state(&w, before), PAWL_WORK_CANCELLED);
+    cr_assert_eq(work_view(&w, before).work.klass, PAWL_WORK_CLASS_PARENT);
+    cr_assert_eq(work_state(&w, after), PAWL_WORK_CANCELLED);
+    work_close(&w);
+}
+
+Test(work_life, children_of_a_failed_parent_live_on_when_it_is_gone)
+{
+    struct pawl_task parent, child, discarded, other;
+
+    work_open(&w, &brief);
+    parent = submit_brief(PAWL_NO_TASK, NULL, 0, 0);
+    child = submit_child(parent);
+    discarded = submit_brief(PAWL_NO_TASK, NULL, 0, 0);
+    other = submit_child(discarded);
+    fixture_advance(&w.f, 2 * SECOND);
+    cr_assert_eq(work_done(&w, pawl_work_discard(w.f.port, discarded, 1)).status, 0);
+    fixture_advance(&w.f, 11 * SECOND);
+    cr_assert(work_is_gone(&w, parent) && work_is_gone(&w, discarded));
+    cr_assert_eq(work_state(&w, child), PAWL_WORK_READY);
+    cr_assert_eq(work_state(&w, other), PAWL_WORK_READY);
+    cr_assert_eq(w.f.undelivered_count, 0);
+    work_close(&w);
+}
+
+Test(work_life, cancelled_tree_goes_through_one_that_has_failed)
+{
+    struct pawl_task root, failed, leaf, completed;
+    struct pawl_work_spec spec = work_spec();
+
+    work_open(&w, &brief);
+    root = work_submit(&w, NULL);
+    failed = submit_brief(root, NULL, 0, 0);
+    leaf = submit_child(failed);
+    spec.flags = PAWL_WORK_GROUP;
+    spec.parent = root;
+    completed = work_submit(&w, &spec);
+    fixture_advance(&w.f, 2 * SECOND);
+    cr_assert_eq(work_state(&w, failed), PAWL_WORK_FAILED);
+    cancel(root, true);
+    cr_assert_eq(work_state(&w, leaf), PAWL_WORK_CANCELLED);
+    cr_assert_eq(work_state(&w, failed), PAWL_WORK_CANCELLED);
+    cr_assert_eq(work_state(&w, completed), PAWL_WORK_COMPLETED);
+    cr_assert_eq(work_done(&w, pawl_work_kick(w.f.port, failed, 1)).status, -EPROTO);
+    work_close(&w);
+}
+
+Test(work_life, kick_is_refused_where_a_dependency_has_not_completed)
+{
+    struct pawl_task before, task, other;
+
+    work_open(&w, &brief);
+    before = work_submit(&w, NULL);
+    task = submit_after(&before, 1, 0);
+    other = submit_brief(PAWL_NO_TASK, &before, 1, 0);
+    fixture_advance(&w.f, 2 * SECOND); /* overdue, before it is broken */
+    cancel(before, false);
+    cr_assert_eq(work_state(&w, task), PAWL_WORK_FAILED);
+    cr_assert_eq(work_view(&w, other).work.klass, PAWL_WORK_CLASS_OVERDUE);
+    cr_assert_eq(work_done(&w, pawl_work_kick(w.f.port, task, 1)).status, -EPERM);
+    cr_assert_eq(work_done(&w, pawl_work_kick(w.f.port, other, 1)).status, -EPERM);
+    cr_assert_eq(work_state(&w, task), PAWL_WORK_FAILED);
+    cr_assert_eq(work_view(&w, task).work.history, 0);
+    cr_assert_eq(work_done(&w, pawl_work_discard(w.f.port, task, 1)).status, 0);
+    work_close(&w);
+}
+
+Test(work_life, kicked_one_waits_for_what_has_not_settled_yet)
+{
+    struct pawl_task before[2], task;
+
+    work_open(&w, &brief);
+    for (unsigned i = 0; i < 2; i++) {
+        struct pawl_work_spec spec = work_spec();
+
+        spec.flags = PAWL_WORK_GROUP;
+        spec.delay_ns = (2 + i) * SECOND;
+        before[i] = work_submit(&w, &spec);
+    }
+    task = submit_brief(PAWL_NO_TASK, before, 2, 0);
+    fixture_advance(&w.f, 2 * SECOND + SECOND / 2);
+    cr_assert_eq(work_state(&w, task), PAWL_WORK_FAILED);
+    cr_assert_eq(work_done(&w, pawl_work_kick(w.f.port, task, 1)).state, PAWL_WORK_DEPENDENT);
+    cr_assert_eq(work_view(&w, task).work.waits, 1);
+    fixture_advance(&w.f, SECOND);
+    cr_assert_eq(work_state(&w, task), PAWL_WORK_READY);
+    work_close(&w);
+}
+
+Test(work_life, kick_goes_on_where_the_policy_does_not_mind_what_is_broken)
+{
+    struct pawl_task before, task;
+
+    work_open(&w, &brief);
+    before = work_submit(&w, NULL);
+    task = submit_brief(PAWL_NO_TASK, &before, 1, 1);
+    fixture_advance(&w.f, 2 * SECOND);
+    cancel(before, false);
+    cr_assert_eq(work_done(&w, pawl_work_kick(w.f.port, task, 1)).state, PAWL_WORK_READY);
+    work_close(&w);
+}
+
 Test(work_life, priority_changes_while_it_waits)
 {
     struct pawl_task task;
