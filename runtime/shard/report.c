@@ -88,9 +88,35 @@ void pawl__report_done(struct shard *shard, const struct pawl_event *event, uint
     event_drop_buffer(event);
 }
 
+/*
+ * A refusal tells of the steps before it: that a task has ended, that a key is taken. When the
+ * journal has failed those may be lost, and so nothing is known but of what lives in memory only.
+ */
+static bool tells_of_what_may_be_lost(const struct shard *shard, const struct pawl_event *event,
+                                      int error)
+{
+    const uint32_t index = id_slot(event->task);
+    const struct slot *slot;
+
+    if (likely(shard->durable == NULL) || !durable_has_failed(shard->durable))
+        return false;
+    if (event->code == PAWL_CODE_CREATE && id_generation(event->task) == 0)
+        return error == -EEXIST ||
+               shard->machines[index].machine->durability != PAWL_DURABILITY_MEMORY;
+    if (index >= slab_top(&shard->table.slots))
+        return true;
+    slot = table_slot(&shard->table, index);
+    /* relaxed, twice: our own */
+    return load_relaxed(&slot->generation) != id_generation(event->task) ||
+           shard->machines[head_machine(load_relaxed(&slot->head))].machine->durability !=
+               PAWL_DURABILITY_MEMORY;
+}
+
 void pawl__report_failed(struct shard *shard, const struct pawl_event *event, uint16_t source,
                          struct pawl_task task, int error)
 {
+    if (unlikely(tells_of_what_may_be_lost(shard, event, error)))
+        error = -EIO;
     if (source == SOURCE_CREATE) {
         shard->create_error = error;
         return;
@@ -101,7 +127,6 @@ void pawl__report_failed(struct shard *shard, const struct pawl_event *event, ui
 
         if (shard->lanes != NULL)
             pawl__refusals_note(shard, event, source, error);
-        /* A refusal tells of the steps before it: that a task has ended, that a key is taken. */
         if (shard->durable != NULL)
             pawl__durable_complete(shard, source, &completion);
         else

@@ -404,3 +404,21 @@ Test(durable_effects, a_failed_journal_tells_all_that_waited_that_it_is_unknown)
     cr_assert_eq(s.failed_count, 1); /* told once */
     store_end(&s);
 }
+
+/* That a task has ended may be lost with the journal: it is not told as if it were so. */
+Test(durable_effects, a_refusal_that_tells_of_a_lost_step_is_told_as_unknown)
+{
+    struct store_fixture s;
+    struct pawl_task ended, memory;
+
+    store_begin(&s, NULL);
+    ended = store_create(&s, M_SYNC, 0);
+    memory = store_create(&s, M_MEMORY, 0);
+    store_fault(&s, SIM_FAULT_ERROR, SIM_OPS(SIM_QUEUE_END), 1, -EIO);
+    cr_assert_eq(store_ask(&s, ended, P_END, 0, 0).status, -EIO);
+    cr_assert_eq(s.failed_count, 1);
+    cr_assert(!fixture_is_alive(&s.f, ended));
+    cr_assert_eq(store_ask(&s, ended, P_NOTE, 1, 0).status, -EIO);
+    cr_assert_eq(store_ask(&s, memory, 1000, 1, 0).status, -EINVAL); /* it lives in memory only */
+    store_end(&s);
+}
