@@ -325,13 +325,14 @@ void cycle_turn(struct cycle *cycle, unsigned shard)
 /* No more than a batch, so that receipts are taken in between and do not fill the agent's room. */
 static void report_some(struct seat *seat)
 {
-    static const struct pawl_report done = {.kind = PAWL_REPORT_DONE};
+    static const struct pawl_report done[BATCH]; /* PAWL_REPORT_DONE is 0 */
     struct pawl_lease leases[BATCH];
     const int count = pawl_agent_next(seat->agent, leases, BATCH, 0);
+    int sent;
 
     check("taking leases", count < 0 ? count : 0);
-    for (int i = 0; i < count; i++)
-        check("reporting", pawl_agent_report(seat->agent, &leases[i], &done));
+    sent = pawl_agent_report_many(seat->agent, leases, done, (unsigned)count);
+    check("reporting", sent < 0 ? sent : sent < count ? -EAGAIN : 0);
 }
 
 static void note_delay(const struct cycle *cycle, const struct pawl_receipt *receipt, uint64_t now,

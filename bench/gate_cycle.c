@@ -106,13 +106,12 @@ void gate_cycle_open(void)
 
 static void report(void)
 {
-    static const struct pawl_report is_done = {.kind = PAWL_REPORT_DONE};
+    static const struct pawl_report done_all[BATCH]; /* PAWL_REPORT_DONE is 0 */
     static struct pawl_lease leases[BATCH];
     const int count = pawl_agent_next(agent, leases, BATCH, 0);
 
     must(count >= 0, "taking leases");
-    for (int i = 0; i < count; i++)
-        must(pawl_agent_report(agent, &leases[i], &is_done) == 0, "reporting");
+    must(pawl_agent_report_many(agent, leases, done_all, (unsigned)count) == count, "reporting");
 }
 
 void gate_cycle_run(uint64_t cycles)

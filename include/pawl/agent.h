@@ -154,12 +154,18 @@ struct pawl_receipt {
 };
 
 /*
- * pawl_agent_report - -EAGAIN: too many without a receipt: take some, try again; -EINVAL: no such kind,
- * too many bytes, or lease->machine is not the task's; -ENOTSUP: the task's machine has no event of that name; -ENOMEM; -EBUSY. done, failed,
- * release and a verdict give the lease back: its credit is free when the receipt has come.
+ * pawl_agent_report - -EAGAIN: too many without a receipt: take some, try again; -EINVAL: no such
+ * kind, too many bytes, or lease->machine is not the task's; -ENOTSUP: the task's machine has no event
+ * of that name; -ENOMEM; -EBUSY. done, failed, release and a verdict give the lease back: its credit
+ * is free when the receipt has come.
+ * pawl_agent_report_many - as that for each of count leases and reports, in this order, for less.
+ * Returns how many were sent: as pawl_port_post, fewer than count if one could not be, and its error
+ * only if that was the first.
  */
 PAWL_API int pawl_agent_report(struct pawl_agent *agent, const struct pawl_lease *lease,
                                const struct pawl_report *report);
+PAWL_API int pawl_agent_report_many(struct pawl_agent *agent, const struct pawl_lease *leases,
+                                    const struct pawl_report *reports, unsigned count);
 
 /* Receipts that have arrived, up to capacity; returns how many. */
 PAWL_API int pawl_agent_receipts(struct pawl_agent *agent, struct pawl_receipt *receipts,

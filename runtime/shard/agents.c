@@ -1,7 +1,8 @@
 /*
- * agents.c - an agent at work: credits granted, leases taken, reports sent, receipts kept.
+ * agents.c - an agent at work: credits granted, leases taken, receipts kept.
  *
- * Layer: shard. Owner: the thread that uses the agent. It opens and closes in agent_life.c.
+ * Layer: shard. Owner: the thread that uses the agent. It reports in agent_send.c, opens
+ * and closes in agent_life.c.
  *
  * The decision to question: a lease that comes is held against the task as it is now. One that has
  * ended while it waited here is dropped, so that nobody works in vain.
@@ -13,9 +14,7 @@
 #include <errno.h>
 #include <poll.h>
 
-#include "agent/report.h"
 #include "shard/lanes.h"
-#include "task/event.h"
 
 #define REAP_BATCH   64
 #define STOP_LOOK_NS UINT64_C(100000000) /* a waiter looks whether the runtime was stopped */
@@ -112,7 +111,7 @@ void pawl__agents_wake(const struct pawl_runtime *runtime, uint64_t lanes)
 }
 
 /* Shards pass over an agent that seems dead; one that is back tells those that sleep meanwhile. */
-static void beat(struct pawl_agent *agent)
+void pawl_agent_beat(struct pawl_agent *agent)
 {
     const struct pawl_clock *clock = agent->runtime->clock;
     struct agent *shared = &agent->shared;
@@ -126,11 +125,6 @@ static void beat(struct pawl_agent *agent)
     store_relaxed(&shared->beat_ns, now); /* relaxed: as in lane/agent.h */
     if (silent)
         pawl__agents_wake(agent->runtime, shared->lanes);
-}
-
-void pawl_agent_beat(struct pawl_agent *agent)
-{
-    beat(agent);
 }
 
 static void grant(struct pawl_agent *agent)
@@ -298,7 +292,7 @@ static bool wait_for(struct pawl_agent *agent, uint64_t begin_ns, uint64_t timeo
         pawl__park_cancel(&agent->port->park);
     else
         sleep_for(agent, look_ns);
-    beat(agent);
+    pawl_agent_beat(agent);
     return true;
 }
 
@@ -391,7 +385,7 @@ int pawl_agent_next(struct pawl_agent *agent, struct pawl_lease *leases, unsigne
         return -EBUSY;
     if (capacity > INT32_MAX)
         capacity = INT32_MAX;
-    beat(agent);
+    pawl_agent_beat(agent);
     unwatch(agent);
     count = take(agent, leases, capacity);
     if (count == 0 && capacity > 0 && timeout_ns > 0 && !agent->runtime->host_driven)
@@ -428,7 +422,7 @@ int pawl_agent_wait(struct pawl_agent *agent, unsigned what, uint64_t timeout_ns
         return -EINVAL;
     if (agent->stage != AGENT_OPEN)
         return -EBUSY;
-    beat(agent);
+    pawl_agent_beat(agent);
     while (error == 0 && !is_here(agent, what)) {
         if (what == PAWL_AGENT_RECEIPTS && agent->sent_count == 0)
             error = -ENOENT;
@@ -446,77 +440,7 @@ int pawl_agent_wait(struct pawl_agent *agent, unsigned what, uint64_t timeout_ns
     return error;
 }
 
-/* ---- Reports ---- */
-
-/* Whether the lease says whose machine its task is; of a task that is gone nobody knows. */
-static bool is_of_machine(const struct pawl_agent *agent, const struct held *held,
-                          const struct pawl_lease *lease)
-{
-    struct pawl_view view = {.context = NULL};
-
-    if (lease->machine >= agent->runtime->machine_count)
-        return false;
-    if (held != NULL)
-        return held->machine == lease->machine;
-    return pawl_task_peek(agent->runtime, lease->task, &view) != 0 ||
-           view.machine == lease->machine;
-}
-
-int pawl__agent_send(struct pawl_agent *agent, const struct pawl_lease *lease,
-                     const struct pawl_report *report)
-{
-    struct held *held = hand_find(&agent->hand, lease->task, lease->token);
-    uint32_t *last_id = held != NULL ? &held->last_id : &agent->last_id;
-    const struct pawl_reported reported = {
-        .token = lease->token,
-        .value = report->value,
-        .hash = report->hash,
-        .id = report->id != 0 ? report->id : *last_id + 1,
-        .klass = report->klass,
-        .bytes = report->bytes,
-        .size = report->size,
-    };
-    struct pawl_event event = {.task = lease->task, .flags = PAWL_EVENT_COMPLETE};
-    int error, posted;
-
-    if ((unsigned)report->kind >= PAWL_REPORT_KINDS || report->size > PAWL_REPORT_BYTES_MAX ||
-        (report->size > 0 && report->bytes == NULL) || reported.id > REPORT_ID_MAX ||
-        !is_of_machine(agent, held, lease))
-        return -EINVAL;
-    event.code = agent->codes[lease->machine * PAWL_REPORT_KINDS + report->kind];
-    if (event.code == AGENT_CODE_NONE)
-        return -ENOTSUP;
-    if (agent->sent_count + agent->receipts_count == agent->reports)
-        return -EAGAIN;
-    error = pawl__report_write(&reported, &event);
-    if (error != 0)
-        return error;
-    event.tag = agent->spare[agent->reports - agent->sent_count - 1];
-    posted = pawl_port_post(agent->port, &event, 1);
-    if (posted != 1) {
-        event_drop_buffer(&event);
-        return posted;
-    }
-    agent->sent[event.tag] = (struct sent){.task = lease->task,
-                                           .token = lease->token,
-                                           .id = reported.id,
-                                           .tag = report->tag,
-                                           .machine = (uint8_t)lease->machine,
-                                           .extends = report->kind == PAWL_REPORT_EXTEND};
-    agent->sent_count++;
-    if (reported.id > *last_id && (held != NULL || report->id == 0))
-        *last_id = reported.id;
-    return 0;
-}
-
-int pawl_agent_report(struct pawl_agent *agent, const struct pawl_lease *lease,
-                      const struct pawl_report *report)
-{
-    if (agent->stage != AGENT_OPEN)
-        return -EBUSY;
-    beat(agent);
-    return pawl__agent_send(agent, lease, report);
-}
+/* ---- Receipts ---- */
 
 int pawl_agent_receipts(struct pawl_agent *agent, struct pawl_receipt *receipts, unsigned capacity)
 {
@@ -524,7 +448,7 @@ int pawl_agent_receipts(struct pawl_agent *agent, struct pawl_receipt *receipts,
 
     if (capacity > INT32_MAX)
         capacity = INT32_MAX;
-    beat(agent);
+    pawl_agent_beat(agent);
     pawl__agent_reap(agent);
     for (; count < capacity && agent->receipts_count > 0; count++) {
         receipts[count] = agent->receipts[agent->receipts_first];
@@ -541,7 +465,7 @@ int pawl_agent_settle(struct pawl_agent *agent, uint64_t timeout_ns)
     bool waited = false;
     int error = 0;
 
-    beat(agent);
+    pawl_agent_beat(agent);
     for (pawl__agent_reap(agent); agent->sent_count > 0 && error == 0; pawl__agent_reap(agent)) {
         waited = true;
         if (agent_is_stopped(agent))
