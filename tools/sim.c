@@ -66,6 +66,7 @@ struct options {
 
 struct totals {
     uint64_t seeds, failed, rounds, crashes, recoveries, steps, acknowledged;
+    uint64_t submitted, leases, reports, retries;
 };
 
 /* ---- options ---- */
@@ -235,11 +236,13 @@ static void print_totals(const struct options *options, const struct totals *tot
 {
     printf("seeds %" PRIu64 "..%" PRIu64 ": %" PRIu64 " runs, %" PRIu64 " rounds, %" PRIu64
            " crashes, %" PRIu64 " recoveries (%.0f a minute), %" PRIu64 " steps, %" PRIu64
-           " acknowledged, %" PRIu64 " failed\n",
+           " acknowledged, %" PRIu64 " tasks of agents, %" PRIu64 " leases, %" PRIu64
+           " reports, %" PRIu64 " retries, %" PRIu64 " failed\n",
            options->first, options->first + totals->seeds - 1, totals->seeds, totals->rounds,
            totals->crashes, totals->recoveries,
            seconds > 0 ? (double)totals->recoveries * 60 / seconds : 0, totals->steps,
-           totals->acknowledged, totals->failed);
+           totals->acknowledged, totals->submitted, totals->leases, totals->reports,
+           totals->retries, totals->failed);
 }
 
 /* ---- */
@@ -262,6 +265,10 @@ static bool run_seed(const struct options *options, uint64_t seed, struct totals
     totals->recoveries += result.recoveries;
     totals->steps += result.steps;
     totals->acknowledged += result.acknowledged;
+    totals->submitted += result.submitted;
+    totals->leases += result.leases;
+    totals->reports += result.reports;
+    totals->retries += result.retries;
     totals->failed += result.failed || !same;
     if (options->verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " rounds, %" PRIu64 " steps, %" PRIu64

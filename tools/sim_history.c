@@ -9,6 +9,7 @@
 #include "shard/durable.h"
 #include "shard/runtime.h"
 #include "shard/store_open.h"
+#include "sim_jobs.h"
 #include "sim_model.h"
 
 #define VIEWS 32u
@@ -69,6 +70,8 @@ static uint32_t key_of(const struct pawl_view *view)
 
 static uint64_t view_hash(const struct pawl_view *view)
 {
+    if (view->machine >= SIM_MACHINES)
+        return sim_jobs_hash(view);
     return sim_hash_of(view->task.id, view->machine, view->state, view->version, key_of(view),
                        sim_context_hash(view->context, view->context_size));
 }
@@ -151,6 +154,10 @@ static void compare(struct sim_model *model, const struct pawl_view *view, struc
 {
     const struct sim_context *context = view->context;
 
+    if (view->machine >= SIM_MACHINES) {
+        sim_jobs_seen(model, view);
+        return;
+    }
     if ((task == NULL || task->life != SIM_ALIVE) && context->uid < model->tasks_count) {
         task = &model->tasks[context->uid];
         if (task->life == SIM_UNBORN && task->uid != 0)
@@ -203,6 +210,8 @@ static void compare_all(struct sim_model *model)
         if (!seen && task->shard == model->turning && !model->failed)
             missed(model, task);
     }
+    if (model->jobs != NULL && !model->failed)
+        sim_jobs_turned(model);
 }
 
 void sim_timers_check(struct sim_model *model)
@@ -228,6 +237,8 @@ void sim_turn_end(struct sim_model *model, uint64_t frames, bool seen)
     struct sim_shard *shard = &model->shard[model->turning];
 
     sim_step_settle(model);
+    /* A lane is kept by steps that no event leads to. */
+    seen |= model->jobs != NULL && frames != shard->turns[shard->turns_count - 1].frames;
     if (seen && !model->failed)
         compare_all(model);
     if (shard->turns_count == shard->turns_capacity) {
@@ -440,6 +451,8 @@ static void go_back(struct sim_model *model, unsigned number, const struct sim_p
                 "\n",
                 number, picture->lsn[number], turn, shard->turns_count - 1, shard->floor);
     roll_back(model, shard, turn);
+    if (model->jobs != NULL)
+        sim_jobs_go_back(model, number, turn);
     shard->turns_count = turn + 1;
     shard->turns[turn].now_ns = now_ns;
     shard->turns[turn].frames = picture->lsn[number];
@@ -490,6 +503,8 @@ void sim_recover(struct sim_model *model, const struct pawl_runtime *runtime, ui
     model->frozen = false;
     model->silent = false;
     check_tasks(model, runtime);
+    if (model->jobs != NULL && !model->failed)
+        sim_jobs_recovered(model, now_ns, crash_ns);
 }
 
 void sim_tokens_check(struct sim_model *model)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "shard/create.h"
+#include "sim_jobs.h"
 #include "sim_model.h"
 
 struct sim_letter *sim_letter_at(struct sim_model *model, uint64_t number)
@@ -268,11 +269,23 @@ static void refused_in_vain(struct sim_model *model, const struct pawl_event *an
     sim_refused(model, asker, answer);
 }
 
+/* An event for a task of the library's own: what it answers, or was asked for, is no letter. */
+static bool is_of_work(struct sim_model *model, const struct pawl_event *event)
+{
+    const struct sim_task *task = sim_task_by_id(model, event->task.id);
+    const struct sim_job *job;
+
+    if (model->jobs == NULL || event->code == SIM_CREATION)
+        return false;
+    job = sim_job_by_id(model->jobs, event->task.id);
+    return task == NULL || (job != NULL && (job->alive || task->life != SIM_ALIVE));
+}
+
 void sim_reported(struct sim_model *model, const struct pawl_event *event, int reason)
 {
     const uint32_t number = sim_letter_number(event);
 
-    if (model->silent || model->frozen || model->failed)
+    if (model->silent || model->frozen || model->failed || is_of_work(model, event))
         return;
     if (event->code == SIM_REPLY || event->code == SIM_BORN)
         refused_in_vain(model, event);

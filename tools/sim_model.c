@@ -4,6 +4,7 @@
 #include "sim_model.h"
 
 #include <inttypes.h>
+#include <pawl/work.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,12 +98,25 @@ const char *sim_machine_name(enum sim_machine machine)
 
 /* ---- the trace ---- */
 
+static const char *job_state(unsigned state)
+{
+    return state < PAWL_WORK_STATES ? pawl_work_state_name(state) : "nothing";
+}
+
 static void print_step(const struct sim_model *model, FILE *out, const struct sim_trace_step *step)
 {
     const struct sim_task *task = &model->tasks[step->uid];
 
     fprintf(out, "  %12.3f ms  shard %" PRIu32 " turn %-6" PRIu64, (double)step->now_ns / 1e6,
             step->shard, step->turn);
+    if (step->job != 0) {
+        fprintf(out,
+                " job %" PRIu32 " (%" PRIx64 ") version %" PRIu32 ": %s -> %s, attempts %" PRIu32
+                ", token %" PRIx64 "\n",
+                step->job, step->id, step->version, job_state(step->from), job_state(step->to),
+                step->attempts, step->token);
+        return;
+    }
     if (step->uid != 0)
         fprintf(out, " %s %" PRIu32 " (%" PRIx64 ") version %" PRIu32,
                 sim_machine_name(task->machine), step->uid, task->id, step->version);
@@ -132,6 +146,20 @@ void sim_note(struct sim_model *model, const struct sim_task *task, uint32_t let
                                     .note = note};
     model->digest = sim_mix(model->digest, (uint64_t)code << 32 | letter);
     model->digest = sim_mix(model->digest, turn << 8 | model->turning);
+    if (model->log != NULL)
+        print_step(model, model->log, step);
+}
+
+void sim_note_job(struct sim_model *model, const struct sim_trace_step *change)
+{
+    struct sim_trace_step *step = &model->trace[model->trace_count++ % SIM_STEPS_TRACED];
+
+    *step = *change;
+    step->turn = model->shard[model->turning].turns_count;
+    step->now_ns = model->now_ns;
+    step->shard = model->turning;
+    model->digest = sim_mix(model->digest, step->id);
+    model->digest = sim_mix(model->digest, (uint64_t)step->version << 32 | step->to);
     if (model->log != NULL)
         print_step(model, model->log, step);
 }

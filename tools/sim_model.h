@@ -198,6 +198,8 @@ struct sim_trace_step {
     uint64_t turn;
     uint64_t now_ns;
     uint32_t shard, uid, letter, version;
+    uint32_t job, attempts; /* of a work task (sim_jobs.h); 0: it is another's step */
+    uint64_t id, token;
     uint16_t code, from, to;
     const char *note;
 };
@@ -216,6 +218,8 @@ struct sim_step {
     uint32_t remembered;
     struct sim_task before;
 };
+
+struct sim_jobs;
 
 struct sim_model {
     const struct pawl_runtime *runtime;
@@ -241,6 +245,8 @@ struct sim_model {
     unsigned turning; /* the shard whose turn runs */
     uint64_t now_ns;  /* its time */
     struct sim_step step;
+
+    struct sim_jobs *jobs; /* of agents (sim_jobs.h); NULL: there are none */
 
     FILE *log; /* every step at once, too; NULL: no */
     struct sim_trace_step trace[SIM_STEPS_TRACED];
@@ -270,6 +276,8 @@ void sim_fail(struct sim_model *model, const char *rule, const char *format, ...
 
 void sim_note(struct sim_model *model, const struct sim_task *task, uint32_t letter, uint16_t code,
               uint32_t from, uint32_t to, const char *note);
+/* A change of a work task within a turn; PAWL_WORK_STATES: it is not there. */
+void sim_note_job(struct sim_model *model, const struct sim_trace_step *change);
 void sim_trace_print(const struct sim_model *model, FILE *out, unsigned last);
 const char *sim_code_name(unsigned code);
 const char *sim_state_name(unsigned state);

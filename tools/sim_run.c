@@ -283,7 +283,8 @@ static void last_round(struct run *run)
 
     run->struck_before = struck(run);
     open_store(run);
-    if (world->model.failed || !close_store(run))
+    if (world->model.failed || (world->options.agents && !sim_crew_finish(world)) ||
+        !close_store(run))
         return;
     end_process(run);
     begin_process(run);
@@ -298,6 +299,8 @@ static void memory_only(struct run *run)
     open_store(run);
     if (!run->world.model.failed)
         work(run);
+    if (!run->world.model.failed && run->world.options.agents)
+        sim_crew_finish(&run->world);
     if (!run->world.model.failed)
         sim_world_close(&run->world);
 }
@@ -340,6 +343,12 @@ static void report(struct run *run, FILE *trace)
     memcpy(result->text, model->text, sizeof(result->text));
     result->steps = model->steps;
     result->acknowledged = model->acknowledged;
+    if (model->jobs != NULL) {
+        result->submitted = model->jobs->count.submitted;
+        result->leases = model->jobs->count.leases;
+        result->reports = model->jobs->count.reports;
+        result->retries = model->jobs->count.retries;
+    }
     result->digest = model->digest;
     if (!run->options->memory)
         result->digest = sim_mix(result->digest, sim_disk_hash(run->world.disk));
@@ -355,12 +364,19 @@ static void report(struct run *run, FILE *trace)
         dump(run);
 }
 
+bool sim_run_has_agents(uint64_t seed)
+{
+    return sim_mix(seed, 3) % 2 == 0;
+}
+
 void sim_run(const struct sim_run_options *options, struct sim_run_result *result, FILE *trace)
 {
     static struct run run;
     struct sim_world_options world = {
         .seed = options->seed, .shards = options->shards, .store = !options->memory};
     int error;
+
+    world.agents = sim_run_has_agents(options->seed);
 
     memset(result, 0, sizeof(*result));
     memset(&run, 0, sizeof(run));

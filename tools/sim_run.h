@@ -39,7 +39,8 @@ struct sim_run_result {
     bool failed;
     char rule[32];
     char text[768];
-    uint64_t rounds; /* openings that went on to work */
+    uint64_t leases, reports, retries, submitted; /* of agents' work */
+    uint64_t rounds;                              /* openings that went on to work */
     uint64_t crashes;
     uint64_t recoveries; /* all openings, of copies too */
     uint64_t steps;      /* of tasks */
@@ -48,6 +49,9 @@ struct sim_run_result {
 };
 
 /* trace: where the last operations and steps of a run that fails are printed; NULL: nowhere. */
+/* Whether this run has lanes, work and agents. */
+bool sim_run_has_agents(uint64_t seed);
+
 void sim_run(const struct sim_run_options *options, struct sim_run_result *result, FILE *trace);
 
 /* The smallest number of steps found with which the run fails; options->steps makes it fail. */

@@ -174,7 +174,16 @@ void sim_world_release(struct sim_world *world)
 
 void sim_world_act(struct sim_world *world)
 {
-    const uint64_t action = dice(world, 128);
+    uint64_t action;
+
+    if (world->options.agents && dice(world, 2) == 0) {
+        if (dice(world, 3) == 0)
+            sim_request_act(world);
+        else
+            sim_crew_act(world);
+        return;
+    }
+    action = dice(world, 128);
 
     if (action < 64)
         sim_world_turn(world, (unsigned)dice(world, world->options.shards));

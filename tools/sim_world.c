@@ -85,6 +85,11 @@ static int open_runtime(struct sim_world *world, struct sim_disk *disk,
     options.no_huge_pages = 1;
     options.clock = pawl_virtual_clock_seam(clock);
     options.seed = world->options.seed | 1;
+    if (world->options.agents) {
+        options.lanes = sim_lanes;
+        options.lane_count = SIM_LANES;
+        options.work = &world->work;
+    }
     options.user = &world->hands;
     options.diagnose = on_diagnosis;
     if (listens)
@@ -142,6 +147,8 @@ int sim_world_open(struct sim_world *world)
     sim_recover(&world->model, world->runtime, world->start_ns);
     if (pawl_start(world->runtime) != 0 || pawl_port_open(world->runtime, &port, &world->port) != 0)
         sim_fail(&world->model, "open", "a runtime that was opened does not start");
+    if (world->options.agents)
+        sim_crew_open(world);
     return 0;
 }
 
@@ -153,6 +160,8 @@ static void drop_runtime(struct sim_world *world)
 
     world->model.silent = true;
     pawl_stop(world->runtime);
+    if (world->options.agents)
+        sim_crew_drop(world);
     error = world->port != NULL ? pawl_port_close(world->port, 0) : 0;
     world->port = NULL;
     if (error == 0)
@@ -198,6 +207,8 @@ static void reap(struct sim_world *world)
         for (int i = 0; i < count; i++)
             sim_completed(&world->model, &completions[i]);
     } while (count == COMPLETIONS);
+    if (world->options.agents)
+        sim_requests_reap(world);
 }
 
 /* What the shard says is durable must survive; an async step must be by the end of its window. */
@@ -241,6 +252,12 @@ void sim_world_turn(struct sim_world *world, unsigned shard)
     sim_turn_end(model, status.frames, handled > 0);
     if (prompt && (!world->options.store || handled == 0))
         sim_timers_check(model);
+    if (world->options.agents) {
+        model->jobs->turned[shard] = true;
+        sim_jobs_check_counters(model);
+        if (prompt && (!world->options.store || handled == 0))
+            sim_jobs_check_time(model);
+    }
     if (world->dead || model->failed)
         return;
     if (world->options.store)
@@ -266,10 +283,21 @@ void sim_world_sync(struct sim_world *world)
         sim_fail(model, "sync", "pawl_sync gave: %s", pawl_strerror(error));
 }
 
+/* Those who watch wait for what may come never. */
+static uint32_t watched(const struct sim_world *world)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < SIM_REQUESTS; i++)
+        count += world->crew.requests[i].kind == SIM_REQUEST_WATCH;
+    return count;
+}
+
 /* Nothing is under way that the model knows of, and everything is durable. */
 static bool is_quiet(struct sim_world *world)
 {
-    if (world->model.open > 0 || pawl_port_outstanding(world->port) > 0)
+    if (world->model.open > 0 || pawl_port_outstanding(world->port) > 0 ||
+        (world->options.agents && pawl_port_outstanding(world->crew.port) > watched(world)))
         return false;
     for (unsigned i = 0; i < world->options.shards && world->options.store; i++) {
         struct pawl_store_status status;
@@ -311,6 +339,8 @@ bool sim_world_settle(struct sim_world *world, unsigned rounds)
 
 bool sim_world_close(struct sim_world *world)
 {
+    if (world->options.agents && !sim_crew_close(world))
+        return false;
     if (!sim_world_settle(world, 4000)) {
         if (!world->model.failed && !world->dead && world->failed_count == 0) {
             sim_letters_check(&world->model);
@@ -323,6 +353,10 @@ bool sim_world_close(struct sim_world *world)
     }
     sim_letters_check(&world->model);
     sim_tokens_check(&world->model);
+    if (world->options.agents) {
+        sim_jobs_check_notes(&world->model);
+        sim_jobs_check_rest(&world->model);
+    }
     if (world->model.failed)
         return false;
     sim_all_durable(&world->model);
@@ -367,6 +401,10 @@ int sim_world_init(struct sim_world *world, const struct sim_world_options *opti
         .alive_max = (uint32_t)between(&world->random, 6, 60),
         .keys = (uint32_t)between(&world->random, 4, 40),
     };
+    world->work = (struct pawl_work_options){.policies = sim_policies,
+                                             .policies_count = SIM_POLICIES,
+                                             .durability = options->store ? PAWL_DURABILITY_SYNC
+                                                                          : PAWL_DURABILITY_MEMORY};
     world->window_ns = between(&world->random, 1, 8) * SIM_TICK_NS;
     world->segment_bytes = 65536 << random_below(&world->random, 3);
     world->snapshot_bytes = 65536 * between(&world->random, 1, 8);
@@ -383,6 +421,8 @@ int sim_world_init(struct sim_world *world, const struct sim_world_options *opti
         return error;
     }
     sim_model_init(&world->model, options->shards);
+    if (options->agents && sim_jobs_create(&world->model.jobs) != 0)
+        abort();
     world->model.store = options->store;
     return 0;
 }
@@ -394,5 +434,6 @@ void sim_world_fini(struct sim_world *world)
     sim_machines_destroy(world->machines);
     if (world->options.store)
         sim_disk_destroy(world->disk);
+    sim_jobs_destroy(world->model.jobs);
     sim_model_fini(&world->model);
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "base/random.h"
+#include "sim_crew.h"
 #include "sim_disk.h"
 #include "sim_machines.h"
 #include "sim_model.h"
@@ -23,7 +24,8 @@
 struct sim_world_options {
     uint64_t seed;
     unsigned shards;
-    bool store; /* false: everything in memory only */
+    bool store;  /* false: everything in memory only */
+    bool agents; /* lanes, work and agents, beside the rest */
 };
 
 struct sim_world {
@@ -37,6 +39,8 @@ struct sim_world {
     uint64_t start_ns;                /* where it began */
     struct pawl_runtime *runtime;     /* NULL: closed */
     struct pawl_port *port;
+    struct sim_crew crew;
+    struct pawl_work_options work;
     bool dead;
     bool syncing;                        /* pawl_sync has been asked, and has not said 0 since */
     uint64_t sync_turns[SIM_SHARDS_MAX]; /* the last turns at that time */

@@ -12,6 +12,7 @@
 
 #include "agent/policy.h"
 #include "agent/work_machine.h"
+#include "base/planted.h"
 
 bool pawl__work_is_unverified(const struct pawl_step *step, const void *context,
                               const struct pawl_event *event)
@@ -55,7 +56,7 @@ static bool take(struct pawl_step *step, struct pawl_work *work, const struct pa
         error = pawl_step_holder(step, report->token);
     if (error == 0 && (report->id == 0 || report->size > PAWL_REPORT_BYTES_MAX))
         error = -EINVAL;
-    if (error == 0 && report->id <= work->last_report)
+    if (error == 0 && report->id <= work->last_report && !planted(PLANTED_REPORT_TWICE))
         error = -EALREADY;
     if (error != 0) {
         pawl_step_abort(step, error);
@@ -247,6 +248,7 @@ void pawl__work_expired(struct pawl_step *step, void *context, const struct pawl
     if (!is_over(step, &lost))
         return;
     pawl_step_outcome(step, false);
+    work->attempts -= lost == PAWL_LOST_AGENT && planted(PLANTED_ATTEMPT_NOT_COUNTED);
     if (lost == PAWL_LOST_AGENT)
         pawl__work_fail(step, work, PAWL_WORK_CLASS_LOST, -ECANCELED, work->claim.agent);
     else

@@ -10,6 +10,7 @@
 
 #include "agent/policy.h"
 #include "agent/work_machine.h"
+#include "base/planted.h"
 
 const struct pawl_work_policy *pawl__work_policy(const struct pawl_step *step,
                                                  const struct pawl_work *work)
@@ -322,7 +323,7 @@ void pawl__work_settled(struct pawl_step *step, void *context, const struct pawl
 
     if (is_broken(step, work, event))
         settle_broken(step, work, event);
-    else if (work->waits == 0)
+    else if (work->waits <= planted(PLANTED_RELEASED_EARLY))
         release(step, work);
 }
 
@@ -405,7 +406,7 @@ bool pawl__work_is_parent_gone(const struct pawl_step *step, const void *context
     (void)step, (void)context;
     if (error == -ECANCELED) /* it had failed, and was kept until it was gone */
         return false;
-    return event->arg[0] == 1 || error != 0;
+    return (event->arg[0] == 1 && !planted(PLANTED_TREE_STANDS)) || error != 0;
 }
 
 void pawl__work_parent(struct pawl_step *step, void *context, const struct pawl_event *event)

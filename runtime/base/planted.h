@@ -1,5 +1,5 @@
 /*
- * planted.h - switches that break one rule of durability each, so that the checkers can be checked.
+ * planted.h - switches that break one rule each, of durability or of work, so that the checkers can be checked.
  *
  * Layer: base. Only test programs define PAWL_PLANTED; elsewhere planted() is a constant and the
  * switches are gone. The name of each says which rule it breaks.
@@ -30,6 +30,16 @@ enum planted {
     PLANTED_END_FORGOTTEN,        /* nor that a task has ended */
     PLANTED_GENERATION_REUSED,    /* ids begin again after recovery */
     PLANTED_MORE_IGNORED,         /* part of a frame's continuation takes effect alone */
+    PLANTED_TOKENS_BEGIN_AGAIN,   /* after recovery, with the first */
+    PLANTED_LEASE_BEFORE_SYNC,    /* leases leave at once */
+    PLANTED_CLAIM_NOT_RESTORED,   /* what was leased is nobody's after recovery */
+    PLANTED_RANK_NOT_RESTORED,    /* what is ready is equally urgent after recovery */
+    PLANTED_REPORT_TWICE,         /* a report that comes again takes effect again */
+    PLANTED_ATTEMPT_NOT_COUNTED,  /* an agent's death costs its task no attempt */
+    PLANTED_RELEASED_EARLY,       /* a task is let go with one to wait for left */
+    PLANTED_TREE_STANDS,          /* children do not follow a parent that is cancelled */
+    PLANTED_CREDIT_LOST,          /* of a lease that was refused, or over before it was seen */
+    PLANTED_DEATH_FORGOTTEN,      /* an agent that is gone keeps its leases */
     PLANTED_COUNT
 };
 

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "base/planted.h"
 #include "shard/lanes.h"
 
 #define REAP_BATCH   64
@@ -148,7 +149,7 @@ static void take_lease(struct pawl_agent *agent, const struct pawl_completion *c
     const uint32_t at = (agent->arrived_first + agent->arrived_count) & agent->arrived_mask;
 
     if (completion->status != 0) { /* the task would not be handed out */
-        agent->free++;
+        agent->free += !planted(PLANTED_CREDIT_LOST);
         return;
     }
     agent->arrived[at] = (struct arrived){completion->task, completion->value, completion->state};
@@ -245,6 +246,7 @@ bool pawl__agent_unseen(struct pawl_agent *agent, struct pawl_lease *lease)
             lease->state = arrived->state;
             return true;
         }
+        agent->free -= planted(PLANTED_CREDIT_LOST);
     }
     return false;
 }

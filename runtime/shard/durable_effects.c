@@ -32,7 +32,8 @@ void pawl__durable_complete(struct shard *shard, uint16_t source,
     struct pawl_completion held = *completion;
 
     _Static_assert(sizeof(held) == sizeof(struct cell), "a completion is a cell");
-    if (!durable_holds(durable) || planted(PLANTED_ACK_BEFORE_SYNC)) {
+    if (!durable_holds(durable) || planted(PLANTED_ACK_BEFORE_SYNC) ||
+        (planted(PLANTED_LEASE_BEFORE_SYNC) && completion->tag == UINT32_MAX)) {
         pawl__port_complete(shard, source, completion);
         return;
     }

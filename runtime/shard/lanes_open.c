@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/planted.h"
 #include "machine/blocks.h"
 #include "shard/durable.h"
 #include "shard/lanes.h"
@@ -293,6 +294,8 @@ static int restore_one(struct shard *shard, uint32_t index, uint32_t *number)
     uint32_t made;
     int position;
 
+    if (role == ROLE_LEASED && planted(PLANTED_CLAIM_NOT_RESTORED))
+        return 0;
     claim_read(shard, slot, &claim);
     position = pawl__lanes_position(lanes, claim.lane);
     if (position < 0) {
@@ -308,7 +311,9 @@ static int restore_one(struct shard *shard, uint32_t index, uint32_t *number)
         .slot = index,
         .since = claim.since_ns,
         .assignee = claim.assignee,
-        .rank = lane_rank(lanes->parts[position].lane, claim.priority, claim.since_ns),
+        .rank = planted(PLANTED_RANK_NOT_RESTORED)
+                    ? 0
+                    : lane_rank(lanes->parts[position].lane, claim.priority, claim.since_ns),
         .lane = (uint16_t)position,
         .holder = HELD_BEFORE,
         .place = role == ROLE_LEASED ? TICKET_LEASED : TICKET_READY,
@@ -361,7 +366,8 @@ int pawl__lanes_restore(struct shard *shard, uint32_t *number)
     size_t count = 0;
     int error;
 
-    shard->lanes->token = shard->durable->journal.options.epoch << 40;
+    shard->lanes->token =
+        planted(PLANTED_TOKENS_BEGIN_AGAIN) ? 0 : shard->durable->journal.options.epoch << 40;
     error = collect(shard, &found, &count);
     if (error == 0 && count > 0)
         qsort(found, count, sizeof(*found), by_since);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "base/planted.h"
 #include "shard/durable.h"
 #include "shard/lanes.h"
 #include "shard/registry.h"
@@ -52,7 +53,8 @@ static uint32_t lose(struct shard *shard, uint32_t holder)
 
         lanes->lost = PAWL_LOST_AGENT;
         shard->step.error = 0;
-        pawl__dispatch(shard, &event, 0);
+        if (!planted(PLANTED_DEATH_FORGOTTEN))
+            pawl__dispatch(shard, &event, 0);
         lanes->lost = PAWL_LOST_NOT;
         count++;
         if (lanes->held[holder] != index || ticket->place != TICKET_LEASED)

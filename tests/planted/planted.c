@@ -1,5 +1,5 @@
 /*
- * planted.c - the checker is checked: each rule of durability is broken on purpose, and the simulator must notice.
+ * planted.c - the checker is checked: each rule is broken on purpose, and the simulator must notice.
  *
  *   planted [BUG...] [SEEDS]   all bugs, or those with these names; up to so many seeds for each (default 400)
  *
@@ -47,6 +47,16 @@ static const struct bug {
     {PLANTED_END_FORGOTTEN, "end_forgotten", 0},
     {PLANTED_GENERATION_REUSED, "generation_reused", 0},
     {PLANTED_MORE_IGNORED, "more_ignored", SIM_FAULTS_SLOW},
+    {PLANTED_TOKENS_BEGIN_AGAIN, "tokens_begin_again", 0},
+    {PLANTED_LEASE_BEFORE_SYNC, "lease_before_sync", SIM_FAULTS_SLOW},
+    {PLANTED_CLAIM_NOT_RESTORED, "claim_not_restored", 0},
+    {PLANTED_RANK_NOT_RESTORED, "rank_not_restored", 0},
+    {PLANTED_REPORT_TWICE, "report_twice", 0},
+    {PLANTED_ATTEMPT_NOT_COUNTED, "attempt_not_counted", 0},
+    {PLANTED_RELEASED_EARLY, "released_early", 0},
+    {PLANTED_TREE_STANDS, "tree_stands", 0},
+    {PLANTED_CREDIT_LOST, "credit_lost", 0},
+    {PLANTED_DEATH_FORGOTTEN, "death_forgotten", 0},
 };
 enum { BUGS = sizeof(bugs) / sizeof(bugs[0]) };
 _Static_assert(BUGS == PLANTED_COUNT - 1, "every switch of base/planted.h is tried");
@@ -67,6 +77,8 @@ static bool is_noticed(const struct bug *bug, uint64_t seeds)
             .seed = seed, .steps = STEPS, .faults = deaths | bug->faults};
         struct sim_run_result result, sound;
 
+        if (bug->planted >= PLANTED_TOKENS_BEGIN_AGAIN && !sim_run_has_agents(seed))
+            continue; /* it is not in the way */
         if (!fails(bug->planted, &options, &result) || fails(PLANTED_NONE, &options, &sound))
             continue;
         printf("%-24s seed %" PRIu64 ", rule '%s': %.160s\n", bug->name, seed, result.rule,

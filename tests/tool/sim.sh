@@ -51,6 +51,10 @@ expect_exit 0 --seeds 1..15 --steps 800
 expect_exit 0 --seeds 3..4 --steps 500 --shards 1
 expect_exit 0 --seeds 3..4 --steps 500 --shards 6
 
+# What agents do is seen to be done.
+expect_exit 0 --seeds 1..12 --steps 800 --faults kill,power
+expect_in out ' [1-9][0-9]* tasks of agents, [1-9][0-9]* leases, [1-9][0-9]* reports, [1-9][0-9]* retries,'
+
 # A seed is one run, whoever runs it and when.
 expect_exit 0 --seeds 20..24 --steps 400 --verbose
 grep digest out >first
