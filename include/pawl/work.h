@@ -291,7 +291,8 @@ PAWL_API int pawl_work_prioritise(struct pawl_port *port, struct pawl_task task,
  *
  * Waits for the shards: what returns 0 has been done, and is as durable as the options say. In the
  * host-driven mode it turns the shards only where it needs room, and no other thread may do so
- * meanwhile; what it returns 0 for is under way.
+ * meanwhile; what it returns 0 for is under way. -EAGAIN there: for a second they have taken nothing
+ * (they are paused, a disk is full); what had been made is cancelled as far as there is room for that.
  *
  * A crash in between may leave a part of the graph. When the store is opened again, what had not
  * been opened yet is cancelled (PAWL_WORK_CLASS_UNDECLARED), also what was to stay held; what waits

@@ -27,6 +27,9 @@
 
 #define CREATES_AT_ONCE 4096u
 
+/* How long the host's own turns may come to nothing while there is no room. */
+#define TURN_NS UINT64_C(1000000000)
+
 struct graph {
     struct pawl_runtime *runtime;
     const struct pawl_work_spec *specs;
@@ -192,6 +195,18 @@ static int settle(struct graph *g)
     return g->error != 0 ? g->error : error;
 }
 
+/* False: no shard has taken anything for a while, as where they are paused or a disk is full. */
+static bool turn_all(const struct graph *g)
+{
+    const uint64_t begin_ns = pawl_clock_monotonic.now_ns(NULL);
+    int handled = 0;
+
+    while (handled <= 0 && pawl_clock_monotonic.now_ns(NULL) - begin_ns < TURN_NS)
+        for (uint32_t i = 0; i < g->runtime->shard_count; i++)
+            handled = pawl_turn(g->runtime, i) > 0 ? 1 : handled;
+    return handled > 0;
+}
+
 /* Until there is room: the shards take, or are made to. A buffer stays the event's. */
 static int send(struct graph *g, const struct pawl_event *event)
 {
@@ -206,8 +221,8 @@ static int send(struct graph *g, const struct pawl_event *event)
                 sched_yield();
             continue;
         }
-        for (uint32_t i = 0; i < g->runtime->shard_count; i++)
-            pawl_turn(g->runtime, i);
+        if (!turn_all(g))
+            return -EAGAIN;
     }
 }
 
@@ -232,6 +247,17 @@ static int tell(struct graph *g, uint32_t task, const struct pawl_task *after, s
 /* ---- Making ---- */
 
 /* One after the other, where the calling thread makes them itself. */
+/* Until there is room, as for events. */
+static int create(struct graph *g, const struct pawl_task_spec *spec, uint32_t i)
+{
+    int error;
+
+    do
+        error = pawl_task_create(g->runtime, spec, &g->tasks[i]);
+    while (error == -EAGAIN && turn_all(g));
+    return error;
+}
+
 static int make_directly(struct graph *g, size_t *made)
 {
     int error = 0;
@@ -243,7 +269,7 @@ static int make_directly(struct graph *g, size_t *made)
         error =
             pawl__work_pack(g->runtime, &g->specs[i], true, (uint32_t)degree(g, i), &submission);
         if (error == 0)
-            error = pawl_task_create(g->runtime, &submission.task, &g->tasks[i]);
+            error = create(g, &submission.task, i);
         pawl__work_unpack(&submission);
         if (error != 0)
             name_failed(g, i);
@@ -305,11 +331,14 @@ static int let_go(struct graph *g, uint32_t task)
 
 static void give_up(struct graph *g)
 {
-    for (uint32_t i = 0; i < g->count; i++) {
+    int error = 0;
+
+    for (uint32_t i = 0; i < g->count && error == 0; i++) {
         if (!g->is_made[i])
             continue;
-        send(g, &(struct pawl_event){.task = g->tasks[i], .code = WORK_CANCEL});
-        send(g, &(struct pawl_event){.task = g->tasks[i], .code = WORK_DISCARD}); /* and its key */
+        error = send(g, &(struct pawl_event){.task = g->tasks[i], .code = WORK_CANCEL});
+        if (error == 0) /* and its key */
+            error = send(g, &(struct pawl_event){.task = g->tasks[i], .code = WORK_DISCARD});
     }
 }
 

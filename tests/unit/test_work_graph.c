@@ -252,3 +252,15 @@ Test(work_graph, more_dependents_than_one_task_can_tell_are_refused)
     free(lines);
     free(crowd);
 }
+
+Test(work_graph, nothing_is_waited_for_in_a_runtime_that_this_thread_has_paused)
+{
+    work_open(&w, NULL);
+    all_groups();
+    edges[0] = (struct pawl_work_edge){.task = 1, .after = 0};
+    cr_assert_eq(pawl_pause(w.f.runtime), 0);
+    cr_assert_eq(pawl_work_graph(w.f.runtime, specs, 2, edges, 1, tasks, NULL), -EBUSY);
+    cr_assert_eq(pawl_resume(w.f.runtime), 0);
+    cr_assert_eq(declare(2, 1, NULL), 0);
+    work_close(&w);
+}
