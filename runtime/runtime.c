@@ -28,6 +28,7 @@
 
 #define STALL_DEFAULT_NS UINT64_C(1000000000)
 #define DRAIN_LOOK_NS    UINT64_C(200000)
+#define DRAIN_HEAR_NS    UINT64_C(100000000)
 
 /* ---- Open and close ---- */
 
@@ -517,6 +518,10 @@ static bool wait_quiet(struct pawl_runtime *runtime, uint64_t timeout_ns)
 
     if (load_acquire(&runtime->ports->admits) != ADMITS_NONE) { /* it is not drained already */
         pawl__drain_begin(runtime);
+        /* Shards that are well say so within a turn: that is not what the host's patience is for. */
+        if (!runtime->host_driven)
+            wait_until(runtime, pawl__drain_is_heard,
+                       deadline - begin > DRAIN_HEAR_NS ? deadline : begin + DRAIN_HEAR_NS);
         if (!wait_until(runtime, pawl__drain_has_no_leases, deadline))
             return false;
         pawl__ports_refuse(runtime->ports, ADMITS_NONE);
@@ -527,10 +532,12 @@ static bool wait_quiet(struct pawl_runtime *runtime, uint64_t timeout_ns)
 /* Nothing moves in a paused runtime: it is looked at once. */
 static bool is_quiet(struct pawl_runtime *runtime)
 {
-    pawl__ports_refuse(runtime->ports, ADMITS_AGENTS);
-    if (pawl__drain_leases(runtime) > 0)
-        return false;
-    pawl__ports_refuse(runtime->ports, ADMITS_NONE);
+    if (load_acquire(&runtime->ports->admits) != ADMITS_NONE) { /* it is not drained already */
+        pawl__ports_refuse(runtime->ports, ADMITS_AGENTS);
+        if (pawl__drain_leases(runtime) > 0)
+            return false;
+        pawl__ports_refuse(runtime->ports, ADMITS_NONE);
+    }
     return pawl__drain_is_quiet(runtime);
 }
 

@@ -148,7 +148,9 @@ struct pawl_drain_report {
  *   a deferred event whose sender waits for the answer, a task that asked (pawl_step_ask) or a port
  *     that wants the completion: work that waits for other work is at rest. If the runtime is stopped
  *     then, a port is told -ECANCELED, a task too, or it asks again when the store is opened;
- *   leases of agents that were there before the store was opened, and were not resumed;
+ *   what a port had posted before the store was opened, and a task keeps deferred;
+ *   leases of agents that were there before the store was opened, and were not resumed, and those that
+ *     a task's machine went on with though the agent was gone;
  *   armed timers, which do not fire into a drained runtime's future: they stay armed.
  * Returns 0: nothing moves any more, reports too get -EBUSY; or -ETIMEDOUT with a report (may be NULL)
  * that names what blocks: agents may go on reporting, and it can be called again. In the host-driven

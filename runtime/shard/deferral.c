@@ -42,6 +42,12 @@ uint32_t pawl__deferral_create(struct shard *shard, const struct pawl_event *eve
     return made;
 }
 
+void pawl__deferral_keep_asked(struct shard *shard, uint32_t deferral)
+{
+    count_unasked(shard, at(shard, deferral), -1);
+    at(shard, deferral)->unasked = false;
+}
+
 void pawl__deferral_destroy(struct shard *shard, uint32_t deferral)
 {
     count_unasked(shard, at(shard, deferral), -1);
@@ -150,7 +156,9 @@ static bool recall(struct shard *shard, uint32_t slot_index, bool *tried)
             }
             *tried = true;
             shard->count.recalled++;
+            shard->recall_asked = !kept.unasked;
             verdict = pawl__step(shard, slot_index, &kept.event, kept.source);
+            shard->recall_asked = false;
             /*
              * Only now: for a drain that looks, an event is deferred until what it led to is under
              * way.

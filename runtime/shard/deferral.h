@@ -14,6 +14,9 @@ uint32_t pawl__deferral_create(struct shard *shard, const struct pawl_event *eve
                                uint16_t source);
 void pawl__deferral_destroy(struct shard *shard, uint32_t deferral);
 
+/* One that is put aside again is no more waited for by a drain than it was. */
+void pawl__deferral_keep_asked(struct shard *shard, uint32_t deferral);
+
 /* Setup, after recovery: counts those whose answer nobody waits for. */
 void pawl__deferral_count_unasked(struct shard *shard);
 

@@ -170,6 +170,7 @@ struct shard {
     uint16_t *group_head; /* S: by transition over all machines; GROUP_END between batches */
     uint16_t batch_mark;
     bool recalling;       /* S: deferred events are being handled */
+    bool recall_asked;    /* S: a drain did not wait for the one at hand */
     uint32_t recall_kept; /* S: raised events that this recall has kept */
     uint32_t made;        /* S: SHARD_MADE_*, for unmaking */
     int create_error;     /* S: how a step with source SOURCE_CREATE ended */

@@ -266,6 +266,8 @@ static enum verdict step_defer(struct shard *shard, struct pawl_task task)
     step_reset(shard);
     if (timer_node != 0)
         pawl__timer_drop(shard, timer_node);
+    if (shard->recall_asked)
+        pawl__deferral_keep_asked(shard, kept);
     pawl__deferral_append(shard, slot, kept);
     shard->count.deferred++;
     if (is_durable(step)) {

@@ -56,14 +56,19 @@ uint64_t pawl__drain_leases(const struct pawl_runtime *runtime)
     return leases(runtime, &shard);
 }
 
-bool pawl__drain_has_no_leases(const struct pawl_runtime *runtime)
+bool pawl__drain_is_heard(const struct pawl_runtime *runtime)
 {
     const uint32_t drains = load_acquire(&runtime->ports->drains);
 
     for (unsigned i = 0; i < runtime->shard_count && runtime->lane_count > 0; i++)
         if (load_acquire(&runtime->shards[i]->lanes->drained) != drains) /* (R4) pairs with (R3) */
             return false;
-    return pawl__drain_leases(runtime) == 0;
+    return true;
+}
+
+bool pawl__drain_has_no_leases(const struct pawl_runtime *runtime)
+{
+    return pawl__drain_is_heard(runtime) && pawl__drain_leases(runtime) == 0;
 }
 
 /* Events routed inside and not yet handled. */
@@ -95,10 +100,12 @@ bool pawl__drain_is_quiet(const struct pawl_runtime *runtime)
     unsigned shard;
 
     /*
-     * Deferred ones first: a recalled event counts as deferred until what it led to is under way.
+     * Each look for deferred ones is followed by one at what is under way, because a recalled event
+     * counts as deferred until what it led to is. The second pair finds what a port's event, or one
+     * that was under way at the first, has put aside meanwhile: nothing else moves by then.
      */
     return deferred(runtime, &shard) == 0 && ports_waiting(runtime, &shard) == 0 &&
-           under_way(runtime) == 0;
+           under_way(runtime) == 0 && deferred(runtime, &shard) == 0 && under_way(runtime) == 0;
 }
 
 /* A racy look at the owner's field, for a report. */
@@ -140,7 +147,7 @@ static bool find_deferring(const struct pawl_runtime *runtime, unsigned number,
     return false;
 }
 
-/* A task of the shard that an agent of this opening has. */
+/* A task of the shard that is leased, as an example; the agent may be one that is not waited for. */
 static bool find_leased(const struct pawl_runtime *runtime, unsigned number,
                         struct pawl_drain_report *report, struct pawl_claim *claim)
 {

@@ -41,6 +41,9 @@ void pawl__drain_begin(struct pawl_runtime *runtime);
 /* Leases that agents have, as of each shard's last turn. Any thread, as the following. */
 uint64_t pawl__drain_leases(const struct pawl_runtime *runtime);
 
+/* True when every shard has turned since the first stage began. */
+bool pawl__drain_is_heard(const struct pawl_runtime *runtime);
+
 /* True when the first stage is over: there are none, and there will be none. */
 bool pawl__drain_has_no_leases(const struct pawl_runtime *runtime);
 

@@ -147,6 +147,21 @@ Test(drain_agents, a_pause_with_leases_is_told_as_a_pause)
     fixture_close(&f);
 }
 
+Test(drain_agents, a_pause_admits_nobody_to_what_is_drained)
+{
+    struct pawl_lease lease;
+    struct pawl_agent *agent = open_with_leases(&lease, 1);
+
+    cr_assert_eq(told(agent, &lease, &done), 0);
+    cr_assert_eq(pawl_drain(f.runtime, LONG_NS, &report), 0);
+    cr_assert_eq(pawl_pause(f.runtime), 0);
+    cr_assert_eq(pawl_drain(f.runtime, LONG_NS, &report), 0);
+    cr_assert_eq(pawl_agent_report(agent, &lease, &done), -EBUSY);
+    cr_assert_eq(pawl_resume(f.runtime), 0);
+    close_agent(agent);
+    fixture_close(&f);
+}
+
 /* ---- With threads ---- */
 
 struct worker {
@@ -185,6 +200,9 @@ Test(drain_agents, a_drain_ends_with_the_last_report)
     options.lane_count = 1;
     cr_assert_eq(pawl_open(&options, &runtime), 0);
     cr_assert_eq(pawl_start(runtime), 0);
+    /* That shards must be asked is not what the host's patience is for. */
+    cr_assert_eq(pawl_drain(runtime, 0, &report), 0, "%s", report.text);
+    cr_assert_eq(pawl_resume(runtime), 0);
     worker.agent = agent_in(runtime, 1);
     for (unsigned round = 0; round < 20; round++) {
         const struct pawl_task task = make_chore(runtime, round % 2);
@@ -268,6 +286,12 @@ Test(drain_agents, what_a_task_has_sent_and_nobody_waits_for_is_named)
 }
 
 /* What a task has sent was promised; what a port had posted before the crash was not. */
+static void put_aside(struct pawl_step *step, struct puppet *puppet, const struct pawl_event *event)
+{
+    (void)puppet, (void)event;
+    pawl_step_defer(step);
+}
+
 Test(drain_agents, after_a_crash_only_what_was_promised_is_waited_for)
 {
     static struct store_fixture s;
@@ -278,9 +302,15 @@ Test(drain_agents, after_a_crash_only_what_was_promised_is_waited_for)
     other = store_create(&s, M_SYNC, 0);
     sender = store_create(&s, M_SYNC, 0);
     fixture_send(&s.f, other, P_WAIT, 0);
+    fixture_send(&s.f, other, P_CALL, puppet_word(put_aside));
     cr_assert(store_settle(&s));
     store_crash(&s, SIM_CRASH_POWER);
     store_open(&s);
+    cr_assert_eq(pawl_drain(s.f.runtime, LONG_NS, &report), 0, "%s", report.text);
+    cr_assert_eq(pawl_resume(s.f.runtime), 0);
+    /* Nor when it has been taken up and put aside again. */
+    fixture_send(&s.f, other, P_MOVE, 0);
+    cr_assert(store_settle(&s));
     cr_assert_eq(pawl_drain(s.f.runtime, LONG_NS, &report), 0, "%s", report.text);
     cr_assert_eq(pawl_resume(s.f.runtime), 0);
     fixture_send(&s.f, sender, P_CALL, puppet_word(post_wait));
