@@ -204,6 +204,7 @@ void pawl__claim_commit(struct shard *shard, struct pawl_step *step)
         if (staged->role == ROLE_NONE)
             return;
         init_ticket(lanes, step->slot, step->slot_index);
+        ticket_of(lanes, step->slot)->lane = staged->lane; /* whose an outcome is now */
     }
     ticket = ticket_of(lanes, step->slot);
     lanes->changed = true;

@@ -140,6 +140,7 @@ static void take_back(struct shard *shard, struct offer *offer, uint32_t count)
 
         part->pass -= STRIDE / part->lane->weight;
         told |= lane_return(part->lane, grant->round, 1);
+        part->retry_ns = 0; /* what it waited for may be what is given back */
         if (--grant->count == 0)
             offer->grants_count--;
         if (order_reserve(&lanes->pool) == 0)
@@ -216,9 +217,11 @@ static void deliver(struct shard *shard, const struct offer *offer)
         lanes->leased = 0;
         for (uint32_t i = 0; i < grant->count; i++)
             offer_one(shard, offer->tickets[grant->first + i]);
-        if (lanes->leased < grant->count)
-            told |= lane_return(lanes->parts[grant->lane].lane, grant->round,
-                                grant->count - lanes->leased);
+        if (lanes->leased == grant->count)
+            continue;
+        told |=
+            lane_return(lanes->parts[grant->lane].lane, grant->round, grant->count - lanes->leased);
+        lanes->parts[grant->lane].retry_ns = 0; /* for others than the one that refused */
     }
     pawl__exchange_close_local(shard);
     shard->count.events += offer->count;

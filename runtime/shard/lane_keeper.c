@@ -31,6 +31,9 @@ _Static_assert(sizeof(struct news) == 16, "the two words of an event");
 
 #define UNIT_SHIFT 24u
 
+/* What could not be written down, as where the table is full, is tried again after so long. */
+#define AGAIN_NS UINT64_C(10000000)
+
 static void store_state(struct pawl_step *step, void *context, const struct pawl_event *event)
 {
     struct news news;
@@ -156,6 +159,8 @@ void pawl__lane_keeper_take(struct shard *shard)
         news = news_of(part->lane, shard->now_ns);
         if (write_down(shard, i, &news))
             part->kept = changed;
+        else
+            lanes->keep_ns = shard->now_ns + AGAIN_NS;
     }
 }
 
@@ -163,6 +168,8 @@ bool pawl__lane_keeper_has_work(const struct shard *shard)
 {
     const struct lanes *lanes = shard->lanes;
 
+    if (lanes->keep_ns > shard->now_ns)
+        return false;
     for (uint32_t i = 0; i < lanes->count; i++)
         if (lanes->parts[i].kept != pawl__lane_changed(lanes->parts[i].lane) &&
             home_of(shard->runtime, i) == shard->number && !durable_has_failed(shard->durable) &&

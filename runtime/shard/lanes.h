@@ -89,14 +89,14 @@ struct lanes {
     uint32_t held_count; /* tickets in these lists */
     uint32_t waiting;    /* of these: in HELD_BEFORE and HELD_ORPHANS, which only time ends */
     uint64_t lose_ns;    /* leases that could not be ended are tried again then; 0: none */
+    uint64_t keep_ns;    /* what could not be written down of a lane is tried again then */
     uint64_t before_ns;  /* when those of HELD_BEFORE end as lost; UINT64_MAX: never */
     uint64_t beat_ns;    /* when signs of life are to be looked at; UINT64_MAX: never */
     uint32_t *let_go;    /* by port: the life of it whose agent has been let go */
     uint32_t *adopted;   /* by port: the life of it whose agent has been given what it had before */
     uint64_t oldest_ns;  /* when LANE_OLDEST was last looked up */
     bool oldest_due;     /* it may have changed since */
-    uint32_t
-        retry_first; /* tickets whose task refused its lease; rank: when they are ready again */
+    uint32_t retry_first; /* tickets whose task refused its lease, the first to be ready again first */
     uint32_t retry_last;
     bool changed;    /* counters are to be published */
     uint64_t told;   /* runtime.lanes_told as this turn knows it */

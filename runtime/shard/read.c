@@ -142,14 +142,14 @@ int pawl_task_peek(const struct pawl_runtime *runtime, struct pawl_task task,
 static int try_claim(const struct shard *shard, const struct slot *slot, uint32_t generation,
                      struct pawl_claim *claim, unsigned *machine, unsigned *state)
 {
-    const uint64_t head = load_acquire(&slot->head); /* h1: pairs with (E) */
+    const uint32_t life = load_acquire(&slot->generation); /* (R) */
+    const uint64_t head = load_acquire(&slot->head);       /* h1: pairs with (E) */
     const struct shard_machine *of = &shard->machines[head_machine(head)];
     const _Atomic uint64_t *words;
 
     if ((head_version(head) & 1) != 0)
         return -EAGAIN;
-    if ((head_flags(head) & SLOT_ALIVE) == 0 || of->staged == 0 ||
-        load_acquire(&slot->generation) != generation) /* (R) */
+    if ((head_flags(head) & SLOT_ALIVE) == 0 || of->staged == 0 || life != generation)
         return -ESTALE;
     words = context_words(shard, slot, of->context_size);
     if (words == NULL)

@@ -30,7 +30,8 @@ static void look_up(const struct shard *shard, struct pawl_task task, uint32_t *
         (head_flags(load_relaxed(&slot->head)) & SLOT_ALIVE) == 0)
         return;
     *machine = head_machine(load_relaxed(&slot->head)); /* relaxed: as above */
-    if (slot->extension != 0)
+    if (slot->extension != 0 &&
+        lanes_ticket(shard->lanes, slot->extension)->place != TICKET_NONE) /* it is in none now */
         *lane = shard->lanes->parts[lanes_ticket(shard->lanes, slot->extension)->lane].lane->number;
 }
 

@@ -147,7 +147,7 @@ void pawl__lanes_take_out(struct shard *shard, uint32_t index)
 
 /* ---- Tasks that refused ---- */
 
-/* Its rank is remade when it is ready again; until then it says when that is. */
+/* spare[1] says when it is ready again; its rank stays what it was. */
 void pawl__lanes_put_aside(struct shard *shard, uint32_t index)
 {
     struct lanes *lanes = shard->lanes;

@@ -499,3 +499,38 @@ Test(claim, tasks_are_ready_by_whomever_they_were_created)
     expect_counts(0, 5);
     close_work();
 }
+
+static void to_second(struct pawl_step *step, void *context, const struct pawl_event *event)
+{
+    (void)event;
+    ((struct job *)context)->claim.lane = pawl_lane_number("second");
+    cr_assert_eq(pawl_step_outcome(step, false), 0);
+}
+
+/* A task that comes into its first lane tells that one, not the first there is. */
+Test(claim, an_outcome_counts_in_the_lane_that_the_task_comes_to)
+{
+    static const struct pawl_lane_def two[] = {{.name = "first", .breaker_failures = 1},
+                                               {.name = "second"}};
+    const struct pawl_transition_def rows[] = {
+        {.from = "idle", .on = "offer", .to = "queued", .action = to_second},
+        {.from = "queued", .on = "lease", .to = "running"},
+        {.from = "running", .on = "done", .to = "gone"},
+        {.from = "running", .on = "expired", .to = "queued"},
+    };
+    struct pawl_machine_def machine = job_machine;
+    const struct job job = {.shy = 0};
+    struct pawl_task task;
+
+    machine.transitions = rows;
+    machine.transitions_count = ARRAY_LEN(rows);
+    machine.initial = "idle";
+    fixture_open(&f,
+                 &(struct fixture_options){.machines = {&machine}, .lanes = two, .lane_count = 2});
+    task = job_make(&f, 0, 0, &job);
+    fixture_send(&f, task, J_OFFER, 0);
+    fixture_run(&f);
+    cr_assert_eq(lane_status(&f, "first").bad, 0);
+    cr_assert_eq(lane_status(&f, "second").bad, 1);
+    fixture_close(&f);
+}

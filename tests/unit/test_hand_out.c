@@ -255,3 +255,28 @@ Test(hand_out, leases_leave_in_order_however_many_there_are)
     lane_agent_close(&agent, &f);
     fixture_close(&f);
 }
+
+/* A task that refuses must keep no other from its turn, where there is a rate as well. */
+Test(hand_out, a_task_that_refuses_does_not_use_up_a_rate)
+{
+    static const struct pawl_lane_def rated[] = {{.name = "work", .rate = 1}};
+    const struct job shy = {.claim = {.lane = pawl_lane_number("work"), .priority = 1}, .shy = 1};
+    struct pawl_completion got[8];
+    struct pawl_task willing;
+
+    open_shards(rated, 1, 1);
+    lane_agent_open(&agent, f.runtime, 7, WORK);
+    job_make(&f, 0, 0, &shy);
+    willing = job_create(&f, 0, "work", 2);
+    lane_agent_grant(&agent, 2);
+    for (unsigned i = 0; i < 100 && fixture_state(&f, willing) != J_RUNNING; i++) {
+        const unsigned came = lane_agent_reap(&agent, got, 8);
+
+        for (unsigned k = 0; k < came; k++)
+            if (got[k].status != 0)
+                lane_agent_grant(&agent, 1);
+        fixture_advance(&f, 50 * MS);
+    }
+    cr_assert_eq(fixture_state(&f, willing), J_RUNNING);
+    close_agent();
+}

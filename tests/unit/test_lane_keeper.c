@@ -139,3 +139,27 @@ Test(lane_keeper, a_store_opens_without_the_lanes_that_it_has_kept)
     cr_assert(status("work").paused);
     end();
 }
+
+/* Its task needs a slot: until there is one the shard may sleep, and then it is kept after all. */
+Test(lane_keeper, a_shard_whose_table_is_full_sleeps_and_keeps_what_it_could_not)
+{
+    struct store_fixture_options options = {
+        .machines = {&machine}, .lanes = lanes, .lane_count = 2, .tasks_max = 8};
+    struct pawl_task tasks[8];
+
+    machine = job_machine;
+    machine.durability = PAWL_DURABILITY_SYNC;
+    store_begin(&s, &options);
+    for (unsigned i = 0; i < 8; i++)
+        tasks[i] = job_create(&s.f, 0, "work", 1);
+    store_run(&s);
+    cr_assert_eq(pawl_lane_pause(s.f.runtime, "work", 0), 0);
+    store_run(&s);
+    cr_assert_eq(pawl_shard_wait_prepare(s.f.runtime, 0), 1, "it never sleeps");
+    cr_assert_eq(pawl_port_cancel(s.f.port, tasks[0], 0), 0);
+    store_advance(&s, SECOND);
+    cr_assert_eq(fixture_reap(&s.f).status, 0);
+    crash();
+    cr_assert(status("work").paused);
+    end();
+}
