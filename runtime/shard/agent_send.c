@@ -28,10 +28,16 @@ static bool is_of_machine(const struct pawl_agent *agent, const struct held *hel
            view.machine == lease->machine;
 }
 
+/* The counter of ids that a report has moved, and where it was. */
+struct counted {
+    uint32_t *last_id;
+    uint32_t before;
+};
+
 /* The event of a report, and what is to be remembered of it; `ahead` others are written and not posted. */
 static int write_one(struct pawl_agent *agent, const struct pawl_lease *lease,
                      const struct pawl_report *report, unsigned ahead, struct pawl_event *event,
-                     struct sent *sent)
+                     struct sent *sent, struct counted *counted)
 {
     struct held *held = hand_find(&agent->hand, lease->task, lease->token);
     uint32_t *last_id = held != NULL ? &held->last_id : &agent->last_id;
@@ -68,6 +74,7 @@ static int write_one(struct pawl_agent *agent, const struct pawl_lease *lease,
                           .tag = report->tag,
                           .machine = (uint8_t)lease->machine,
                           .extends = report->kind == PAWL_REPORT_EXTEND};
+    *counted = (struct counted){last_id, *last_id};
     if (reported.id > *last_id && (held != NULL || report->id == 0))
         *last_id = reported.id;
     return 0;
@@ -79,13 +86,14 @@ static unsigned send_some(struct pawl_agent *agent, const struct pawl_lease *lea
 {
     struct pawl_event events[POSTED_AT_ONCE];
     struct sent sent[POSTED_AT_ONCE];
+    struct counted counted[POSTED_AT_ONCE];
     unsigned written = 0;
     int posted = 0;
 
     *error = 0;
     while (written < count && *error == 0) {
         *error = write_one(agent, &leases[written], &reports[written], written, &events[written],
-                           &sent[written]);
+                           &sent[written], &counted[written]);
         written += *error == 0;
     }
     if (written > 0)
@@ -97,8 +105,10 @@ static unsigned send_some(struct pawl_agent *agent, const struct pawl_lease *lea
     for (unsigned i = 0; i < (unsigned)posted; i++)
         agent->sent[events[i].tag] = sent[i];
     agent->sent_count += (unsigned)posted;
-    for (unsigned i = (unsigned)posted; i < written; i++)
-        event_drop_buffer(&events[i]);
+    while (written > (unsigned)posted) { /* as if they had never been written */
+        event_drop_buffer(&events[--written]);
+        *counted[written].last_id = counted[written].before;
+    }
     return (unsigned)posted;
 }
 

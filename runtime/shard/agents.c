@@ -325,7 +325,7 @@ static bool watch(struct pawl_agent *agent)
 {
     pawl__park_prepare(&agent->port->park);
     agent->watched = true;
-    return !has_completions(agent) && agent->arrived_count == 0;
+    return !has_completions(agent) && agent->arrived_count == 0 && agent->receipts_count == 0;
 }
 
 /* As if something had arrived. */

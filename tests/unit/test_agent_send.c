@@ -148,3 +148,36 @@ Test(agent_send, an_agent_that_is_being_closed_reports_nothing)
     cr_assert_eq(pawl_agent_report_many(agent, leases, reports, 1), -EBUSY);
     close_all(agent);
 }
+
+/* A report that was not sent has no number: the next one has it. */
+Test(agent_send, what_is_not_sent_uses_up_no_ids)
+{
+    struct pawl_agent *agent = open_with(1, 0);
+    uint32_t id;
+
+    for (unsigned i = 0; i < 3; i++) {
+        leases[i] = leases[0];
+        reports[i] = (struct pawl_report){.kind = PAWL_REPORT_PROGRESS};
+    }
+    cr_assert_eq(pawl_drain(f.runtime, 0, NULL), -ETIMEDOUT); /* it has a lease in hand */
+    cr_assert_eq(pawl_agent_report_many(agent, leases, reports, 3), 3);
+    fixture_run(&f);
+    cr_assert_eq(pawl_agent_receipts(agent, receipts, 3), 3);
+    cr_assert_eq(receipts[2].id, 3);
+    reports[0].kind = PAWL_REPORT_DONE;
+    cr_assert_eq(pawl_agent_report(agent, &leases[0], &reports[0]), 0);
+    fixture_run(&f);
+    cr_assert_eq(pawl_agent_receipts(agent, receipts, 3), 1);
+    cr_assert_eq(pawl_agent_report(agent, &leases[0], &reports[0]), 0); /* the lease is over */
+    cr_assert_eq(pawl_drain(f.runtime, FIXTURE_SECOND, NULL), 0);
+    cr_assert_eq(pawl_agent_receipts(agent, receipts, 3), 1);
+    id = receipts[0].id;
+    for (unsigned i = 0; i < 100; i++)
+        cr_assert_eq(pawl_agent_report_many(agent, leases, reports, 3), -EBUSY);
+    cr_assert_eq(pawl_resume(f.runtime), 0);
+    cr_assert_eq(pawl_agent_report(agent, &leases[0], &reports[0]), 0);
+    fixture_run(&f);
+    cr_assert_eq(pawl_agent_receipts(agent, receipts, 3), 1);
+    cr_assert_eq(receipts[0].id, id + 1);
+    close_all(agent);
+}

@@ -682,3 +682,25 @@ Test(agents, a_descriptor_is_offered_where_it_was_asked_for)
     agents_close(agent);
     fixture_close(&f);
 }
+
+/* One that pawl_agent_settle has taken in is still to be taken. */
+Test(agents, the_descriptor_tells_of_a_receipt_that_was_here_before_it_was_asked_for)
+{
+    const struct pawl_agent_options options = {
+        .name = "poller", .lanes = work_only, .lanes_count = 1, .pollable = true};
+    const struct chore chore = {.claim = {.lane = pawl_lane_number("work")}};
+    struct threads t = threads_open();
+    struct pawl_receipt receipt;
+    struct pawl_agent *agent;
+    struct pawl_lease lease;
+
+    cr_assert_eq(pawl_agent_open(t.runtime, &options, &agent), 0);
+    chore_create(t.runtime, 0, &chore);
+    cr_assert_eq(pawl_agent_next(agent, &lease, 1, UINT64_MAX), 1);
+    cr_assert_eq(report(agent, &lease, PAWL_REPORT_DONE), 0);
+    cr_assert_eq(pawl_agent_settle(agent, UINT64_MAX), 0);
+    cr_assert(is_readable(pawl_agent_fd(agent), 1000));
+    cr_assert_eq(pawl_agent_receipts(agent, &receipt, 1), 1);
+    cr_assert_eq(pawl_agent_close(agent, UINT64_MAX), 0);
+    threads_close(&t);
+}
