@@ -56,7 +56,7 @@ static void backlog_push(struct shard *shard, struct fifo *backlog, const struct
 static void route_set(struct route *route, struct cell *run, uint32_t room)
 {
     route->begin = route->next = run;
-    route->end = run + room;
+    route->end = room > 0 ? run + room : run; /* without room there is no run */
 }
 
 static void route_close(struct route *route)
