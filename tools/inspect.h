@@ -129,6 +129,8 @@ void inspect_whole_add_timer(struct inspect_whole *whole, const char *name, int6
 void inspect_show_list(const struct inspect_list *list, bool json);
 void inspect_show_task(const struct inspect_whole *whole, bool json);
 
+/* A name, at least so many columns wide: what is no text, or would leave its line, as "?". */
+void inspect_put_name(const char *name, int columns);
 /* "12.345 s", right-aligned in so many columns. */
 void inspect_put_seconds(uint64_t ns, int columns);
 /* "3.17": the opening of the store, and which agent of it; "-" for none. */

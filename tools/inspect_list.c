@@ -28,7 +28,9 @@ static void print_process(const struct inspect_process *process)
 {
     const uint64_t events = number_of(process, "events");
 
-    printf("process %" PRIu64 ", Pawl %s, up for ", process->pid, process->version);
+    printf("process %" PRIu64 ", Pawl ", process->pid);
+    inspect_put_name(process->version, 0);
+    fputs(", up for ", stdout);
     inspect_put_seconds(process->uptime_ns, 0);
     printf(", shards: %" PRIu64 "\n", number_of(process, "shards"));
     printf("tasks: %" PRIu64 ", timers: %" PRIu64 ", under way: %" PRIu64 ", memory: %" PRIu64
@@ -45,9 +47,12 @@ static void print_process(const struct inspect_process *process)
 static void print_states(const struct sight *sight)
 {
     printf("%-24s %-16s %10s\n", "machine", "state", "tasks");
-    for (size_t i = 0; i < sight->states_count; i++)
-        printf("%-24s %-16s %10" PRIu64 "\n", sight->states[i].machine, sight->states[i].state,
-               sight->states[i].tasks);
+    for (size_t i = 0; i < sight->states_count; i++) {
+        inspect_put_name(sight->states[i].machine, 24);
+        putchar(' ');
+        inspect_put_name(sight->states[i].state, 16);
+        printf(" %10" PRIu64 "\n", sight->states[i].tasks);
+    }
 }
 
 static void print_lane(const struct inspect_list *list, const struct sight_lane *lane)
@@ -55,8 +60,8 @@ static void print_lane(const struct inspect_list *list, const struct sight_lane 
     const struct pawl_lane_status *const status = &lane->status;
     const bool broken = status->breaker != PAWL_BREAKER_CLOSED;
 
-    printf("%-31s %10" PRIu64 " %10" PRIu64 " %10" PRIu64, lane->name, status->ready,
-           status->leased, lane->others);
+    inspect_put_name(lane->name, 31);
+    printf(" %10" PRIu64 " %10" PRIu64 " %10" PRIu64, status->ready, status->leased, lane->others);
     if (status->oldest_ns > 0 || status->ready > 0)
         inspect_put_seconds(status->oldest_ns, 17);
     else
@@ -90,11 +95,10 @@ static void print_agent(const struct inspect_list *list, const struct sight_agen
 
     printf("%-24s %10" PRIu64 " ", inspect_incarnation(agent->incarnation, text), agent->leases);
     inspect_put_seconds(agent->oldest_ns, 16);
-    if (list->process)
-        printf(" %10" PRIu32 "  %s", agent->credits,
-               !agent->open          ? "(gone)"
-               : agent->name[0] != 0 ? agent->name
-                                     : "-");
+    if (list->process) {
+        printf(" %10" PRIu32 "  ", agent->credits);
+        inspect_put_name(!agent->open ? "(gone)" : agent->name[0] != 0 ? agent->name : "-", 0);
+    }
     putchar('\n');
 }
 
@@ -120,8 +124,9 @@ static void print_task(const struct sight *sight, const struct sight_task *task)
 
     printf("%016" PRIx64 "  %-10s ", view->task.id, pawl_work_state_name(view->state));
     inspect_put_seconds(view->age_ns, 14);
-    printf("  %-16s %8" PRIu32 "  %" PRIu32 " of ", sight->lanes[task->lane].name,
-           work->claim.priority, work->attempts);
+    fputs("  ", stdout);
+    inspect_put_name(sight->lanes[task->lane].name, 16);
+    printf(" %8" PRIu32 "  %" PRIu32 " of ", work->claim.priority, work->attempts);
     if (work->attempts_max == PAWL_WORK_UNLIMITED)
         printf("any  ");
     else

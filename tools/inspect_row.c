@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "watch/live_text.h"
+
 struct reader {
     char *at, *end;
 };
@@ -52,6 +54,14 @@ static char *put_utf8(char *to, uint32_t code)
     return to;
 }
 
+/* What a terminal would obey becomes a question mark: a host may call itself anything. */
+static uint32_t disarmed(uint32_t code)
+{
+    const bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+
+    return control && code != '\n' && code != '\t' ? '?' : code;
+}
+
 /* After the backslash. What it stands for is shorter than it. A zero, which would cut the string
  * short, and half a pair of surrogates are refused: no window writes them. */
 static bool take_escape(struct reader *reader, char **to)
@@ -63,7 +73,7 @@ static bool take_escape(struct reader *reader, char **to)
 
     if (simple) {
         reader->at++;
-        *(*to)++ = into[simple - from];
+        *to = put_utf8(*to, disarmed((uint32_t)into[simple - from]));
         return true;
     }
     if (c != 'u' || reader->end - reader->at < 5)
@@ -78,7 +88,21 @@ static bool take_escape(struct reader *reader, char **to)
     if (code == 0 || (code >= 0xd800 && code < 0xe000))
         return false;
     reader->at += 5;
-    *to = put_utf8(*to, code);
+    *to = put_utf8(*to, disarmed(code));
+    return true;
+}
+
+/* A character as it stands. A window writes control characters as escapes, and only UTF-8. */
+static bool take_character(struct reader *reader, char **to)
+{
+    const unsigned char *const at = (const unsigned char *)reader->at;
+    const size_t length = pawl__live_text_sequence(at, (size_t)(reader->end - reader->at));
+
+    if (length == 0 || at[0] < 0x20)
+        return false;
+    memmove(*to, reader->at, length);
+    *to += length;
+    reader->at += length;
     return true;
 }
 
@@ -89,12 +113,9 @@ static bool take_string(struct reader *reader, char **string, size_t *size)
 
     *string = to;
     while (reader->at < reader->end && *reader->at != '"') {
-        const char c = *reader->at++;
-
-        if (c != '\\') {
-            if ((unsigned char)c < 0x20)
+        if (!take(reader, '\\')) {
+            if (!take_character(reader, &to))
                 return false;
-            *to++ = c;
         } else if (reader->at == reader->end || !take_escape(reader, &to)) {
             return false;
         }

@@ -2,7 +2,8 @@
  * inspect_row.h - one row of a window's reply: a flat JSON object, as <pawl/live.h> says.
  *
  * Only what that page allows is taken: strings, whole numbers, true and false, no object within. The
- * line is changed: strings are unpacked where they are. Limits: ROW_MEMBERS members.
+ * line is changed: strings are unpacked where they are. They are UTF-8, and control characters in
+ * them, other than line ends and tabs, become question marks. Limits: ROW_MEMBERS members.
  */
 #ifndef PAWL_TOOLS_INSPECT_ROW_H
 #define PAWL_TOOLS_INSPECT_ROW_H

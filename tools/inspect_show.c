@@ -25,6 +25,27 @@ const char *inspect_incarnation(uint64_t incarnation, char text[48])
     return text;
 }
 
+/* Names are the host's, and a terminal would obey some of them. */
+void inspect_put_name(const char *name, int columns)
+{
+    const unsigned char *at = (const unsigned char *)name;
+    size_t left = strlen(name);
+
+    columns -= (int)(left < 1000 ? left : 1000);
+    while (left > 0) {
+        const size_t length = pawl__live_text_sequence(at, left);
+        const size_t step = length > 0 ? length : 1;
+
+        if (length == 0 || at[0] < 0x20)
+            putchar('?');
+        else
+            fwrite(at, 1, length, stdout);
+        at += step;
+        left -= step;
+    }
+    printf("%*s", columns > 0 ? columns : 0, "");
+}
+
 bool inspect_is_text(const void *bytes, size_t size)
 {
     const unsigned char *at = bytes;

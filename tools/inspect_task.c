@@ -150,7 +150,9 @@ static void print_timers(const struct inspect_whole *whole)
     for (size_t i = 0; i < whole->timers_count; i++) {
         const int64_t in_ns = whole->timers[i].in_ns;
 
-        printf("%-12s%s in ", i == 0 ? "timers" : "", whole->timers[i].name);
+        printf("%-12s", i == 0 ? "timers" : "");
+        inspect_put_name(whole->timers[i].name, 0);
+        fputs(" in ", stdout);
         inspect_put_seconds(in_ns > 0 ? (uint64_t)in_ns : 0, 0);
         putchar('\n');
     }
@@ -161,7 +163,9 @@ static void print_claim(const struct inspect_whole *whole)
     const struct pawl_work *const work = &whole->view.work;
     char agent[48], token[48];
 
-    printf("lane        %s, priority %" PRIu32 "\n", whole->lane, work->claim.priority);
+    fputs("lane        ", stdout);
+    inspect_put_name(whole->lane, 0);
+    printf(", priority %" PRIu32 "\n", work->claim.priority);
     if (work->claim.assignee != 0)
         printf("assignee    only the agent of number %016" PRIx64 "\n", work->claim.assignee);
     if (work->claim.leases > 0)

@@ -177,6 +177,8 @@ void tool_json_string(FILE *out, const char *text)
             fprintf(out, "\\%c", *at);
         else if (*at < 0x20 || *at == 0x7f)
             fprintf(out, "\\u%04x", *at);
+        else if (*at == 0xc2 && at[1] < 0xa0) /* a terminal may obey these as well */
+            fprintf(out, "\\u%04x", at[1]);
         else
             fwrite(at, 1, length, out);
         at += length;

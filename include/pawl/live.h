@@ -13,7 +13,7 @@
  *
  * What it takes from the system: a thread, a listening stream socket, and while there are clients
  * for each one descriptor and at most PAWL_LIVE_REPLY_MAX bytes and what the longest list needs.
- * A client that does not send its request, or does not take its reply, is let go.
+ * A client that does not send its request, or does not take its reply, in time is let go.
  *
  * The protocol, version 1. A conversation is one request; all is text in lines that end with \n.
  *
@@ -47,7 +47,8 @@
  *            and every member of struct pawl_lane_status; breaker: closed, open, half-open
  *   agent    agent (its incarnation), name ("" when it is not known), open (false: it is gone, and
  *            has leases still), credits (those that it offers), leases (work tasks that it has),
- *            oldest_ns (how long it has had the first of them)
+ *            oldest_ns (how long it has had the first of them); at most 8192 are shown, those with
+ *            leases rather than others
  *   task     a work task: task, state, lane, key_hex, age_ns, version, held (an agent has it), and
  *            the members of struct pawl_claim and struct pawl_work that have a meaning outside
  *   parent, child   task, state ("" when it is gone), key_hex
@@ -56,7 +57,7 @@
  *            value, hash, bytes_hex; of a detail also title_hex, description_hex, payload_hex and
  *            metadata_hex instead of bytes_hex
  *   end      complete, and with list: matching (how many tasks the choice has, shown or not), and
- *            agents_left_out (that have leases and are not shown, because they are too many)
+ *            agents_left_out (the leases of agents that are not shown, because they are too many)
  */
 #ifndef PAWL_LIVE_H
 #define PAWL_LIVE_H
@@ -84,7 +85,8 @@ struct pawl_live_options {
     const char *path; /* of the socket: at most 107 bytes, in a directory that is there */
     unsigned mode;    /* permissions of the socket; 0: 0600, only the same user */
     unsigned clients; /* served at once, others wait; 0: 4; at most PAWL_LIVE_CLIENTS_MAX */
-    /* How long a client may do nothing; 0: 10 s. To take a whole reply it has 16 times as long. */
+    /* How long a client may do nothing; 0: 10 s. To send its whole request it has 16 times as long,
+     * and as long again to take the whole reply. */
     uint64_t patience_ns;
     pawl_diagnostic_fn *diagnose; /* what is wrong, in words; may be NULL */
     void *user;                   /* for diagnose */

@@ -17,7 +17,7 @@
 #define CLIENTS_DEFAULT  4u
 #define PATIENCE_DEFAULT UINT64_C(10000000000)
 #define PATIENCE_MIN     UINT64_C(1000000)
-#define REPLY_PATIENCES  16u
+#define STAGE_PATIENCES  16u
 #define REST_NS          UINT64_C(100000000)
 #define MODE_DEFAULT     0600u
 
@@ -40,7 +40,7 @@ static void let_go(struct live_client *client)
 static void begin_sending(struct live_client *client)
 {
     client->stage = LIVE_SENDING;
-    client->moved_ns = client->reply_ns = now_ns();
+    client->moved_ns = client->stage_ns = now_ns();
 }
 
 static void refuse(struct live_client *client, const char *what)
@@ -118,17 +118,18 @@ static void send_reply(struct live_client *client)
         let_go(client);
 }
 
-/* When it is let go unless it moves. A look is the window's own time. */
+/*
+ * When it is let go unless it moves, and in the end even if it does: a byte now and then keeps no
+ * place for ever. A look is the window's own time.
+ */
 static uint64_t deadline_of(const struct pawl_live *live, const struct live_client *client)
 {
-    uint64_t deadline = client->moved_ns + live->patience_ns;
+    const uint64_t idle = client->moved_ns + live->patience_ns;
+    const uint64_t whole = client->stage_ns + STAGE_PATIENCES * live->patience_ns;
 
     if (client->stage == LIVE_LOOKING)
         return UINT64_MAX;
-    if (client->stage == LIVE_SENDING &&
-        client->reply_ns + REPLY_PATIENCES * live->patience_ns < deadline)
-        deadline = client->reply_ns + REPLY_PATIENCES * live->patience_ns;
-    return deadline;
+    return idle < whole ? idle : whole;
 }
 
 static void serve(const struct pawl_live *live, struct live_client *client, short ready)
@@ -172,6 +173,7 @@ static void greet(struct live_client *client)
 static void admit(struct pawl_live *live)
 {
     struct live_client *client = free_place(live);
+    uint64_t now;
     int fd;
 
     if (client == NULL)
@@ -183,9 +185,11 @@ static void admit(struct pawl_live *live)
             live->rest_ns = now_ns() + REST_NS;
         return;
     }
+    now = now_ns();
     *client = (struct live_client){.fd = fd,
                                    .stage = LIVE_READING,
-                                   .moved_ns = now_ns(),
+                                   .moved_ns = now,
+                                   .stage_ns = now,
                                    .reply = {.limit = PAWL_LIVE_REPLY_MAX - REPLY_END_MAX}};
     greet(client);
 }

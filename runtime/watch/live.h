@@ -11,9 +11,9 @@
  *   greeted, READING ----> LOOKING ----> SENDING ----> gone
  *             a line            the reply       all of it was taken
  *
- * and from each to gone when it has closed its end, does nothing for the patience, or, sending,
- * takes longer than 16 times the patience. Nobody is greeted who has no place: who comes when all
- * are taken waits in the socket's own queue.
+ * and from each to gone when it has closed its end, does nothing for the patience, or is READING
+ * or SENDING for longer than 16 times the patience, however busily. Nobody is greeted who has no
+ * place: who comes when all are taken waits in the socket's own queue.
  */
 #ifndef PAWL_WATCH_LIVE_H
 #define PAWL_WATCH_LIVE_H
@@ -27,7 +27,7 @@ struct live_client {
     int fd; /* -1: the place is free */
     enum live_stage stage;
     uint64_t moved_ns; /* it last did something */
-    uint64_t reply_ns; /* the reply was whole */
+    uint64_t stage_ns; /* it was admitted; later, its reply was whole */
     size_t request_size;
     char request[PAWL_LIVE_REQUEST_MAX];
     struct live_look look;

@@ -52,11 +52,17 @@ static int take_for_list(struct live_look *look, struct seen *seen, unsigned i)
     return work != NULL ? pawl__sight_take(&look->sight, work) : 0;
 }
 
+/* A task keeps its parent's id as it was told; where its store has moved, that is an old one. */
+static struct pawl_task parent_of(const struct live_look *look, const struct pawl_work_view *work)
+{
+    return aliases_resolve(&look->runtime->aliases, (struct pawl_task){work->work.parent});
+}
+
 static int take_for_task(struct live_look *look, struct seen *seen, unsigned i)
 {
     const struct pawl_work_view *work = work_of(look, seen, i);
 
-    if (work != NULL && work->work.parent == look->request.task)
+    if (work != NULL && parent_of(look, work).id == look->request.task)
         pawl__reply_other(look->text, "child", work->task.id, work);
     return 0;
 }
@@ -171,7 +177,8 @@ static void say_lanes(struct live_look *look)
     }
 }
 
-static void add_open_agents(struct live_look *look)
+/* Behind those with leases: what there is no place for is left out. 0, or -ENOMEM. */
+static int add_open_agents(struct live_look *look)
 {
     struct pawl_agent_view views[AGENT_VIEWS];
     unsigned next = 0;
@@ -181,20 +188,25 @@ static void add_open_agents(struct live_look *look)
         for (int i = 0; i < count; i++) {
             struct sight_agent *agent = pawl__sight_add_agent(&look->sight, views[i].incarnation);
 
-            if (agent == NULL)
-                return;
+            if (agent == NULL && look->sight.agents_count < SIGHT_AGENTS_MAX)
+                return -ENOMEM;
+            if (agent == NULL) /* the next one may have its place already, with its leases */
+                continue;
             agent->open = true;
             agent->credits = views[i].credits;
             memcpy(agent->name, views[i].name, sizeof(agent->name));
         }
+    return 0;
 }
 
-static void finish_list(struct live_look *look)
+/* 0, or -ENOMEM: nothing is said. */
+static int finish_list(struct live_look *look)
 {
     struct sight *sight = &look->sight;
 
     pawl__sight_settle(sight);
-    add_open_agents(look);
+    if (add_open_agents(look) != 0)
+        return -ENOMEM;
     say_runtime(look);
     say_states(look);
     say_lanes(look);
@@ -205,6 +217,7 @@ static void finish_list(struct live_look *look)
 
         pawl__reply_task(look->text, &task->view, sight->lanes[task->lane].name);
     }
+    return 0;
 }
 
 /* ---- One task ---- */
@@ -231,7 +244,7 @@ static void say_lease(struct live_look *look, const struct pawl_work_view *view)
 static void say_parent(struct live_look *look, const struct pawl_work_view *view)
 {
     struct pawl_work_view parent;
-    const struct pawl_task task = {view->work.parent};
+    const struct pawl_task task = parent_of(look, view);
 
     if (task.id == 0)
         return;
@@ -301,15 +314,16 @@ bool pawl__look_begin(struct live_look *look, const struct pawl_runtime *runtime
 
 bool pawl__look_go_on(struct live_look *look)
 {
-    if (walk_on(look) != 0) {
-        say_no_memory(look);
-        return true;
-    }
-    if (!look->walk.done)
+    int error = walk_on(look);
+
+    if (error == 0 && !look->walk.done)
         return false;
-    if (look->request.kind == LIVE_LIST)
-        finish_list(look);
-    pawl__reply_end(look->text, &look->sight);
+    if (error == 0 && look->request.kind == LIVE_LIST)
+        error = finish_list(look);
+    if (error != 0)
+        say_no_memory(look);
+    else
+        pawl__reply_end(look->text, &look->sight);
     return true;
 }
 

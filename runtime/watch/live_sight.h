@@ -17,7 +17,7 @@
 #include <pawl/live.h>
 #include <pawl/work.h>
 
-#define SIGHT_AGENTS_MAX 8192u /* listed; those beyond are counted */
+#define SIGHT_AGENTS_MAX 8192u /* listed; of those beyond, the leases are counted */
 
 enum sight_order {
     SIGHT_BY_STATE,
@@ -95,7 +95,7 @@ int64_t pawl__sight_add_lane(struct sight *sight, uint32_t number, const char *n
 /* The position, or PAWL_ANY: unknown. */
 uint32_t pawl__sight_find_lane(const struct sight *sight, uint32_t number);
 
-/* NULL: no memory, or there are too many (then it is counted). The pointer lives until the next. */
+/* NULL: no memory, or there are SIGHT_AGENTS_MAX of them. The pointer lives until the next. */
 struct sight_agent *pawl__sight_add_agent(struct sight *sight, uint64_t incarnation);
 
 /* A work task: counts it, and keeps it if it is one of the first. 0, -ENOMEM. */

@@ -1,3 +1,6 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1 /* O_PATH */
+#endif
 #include "watch/live_socket.h"
 
 #include <errno.h>
@@ -115,17 +118,48 @@ static int clear_path(const struct saying *saying, const struct live_socket *liv
     return error;
 }
 
+/*
+ * Takes down which file the socket has become, and gives it its permissions. One descriptor holds
+ * that file for both: whoever may write to the directory could put a link there in between, and
+ * have the permissions of another file changed.
+ */
+static int settle_file(const struct saying *saying, struct live_socket *live, unsigned mode)
+{
+    const int file = openat(live->directory, live->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    char path[32];
+    struct stat there;
+    int error = 0;
+
+    if (file < 0)
+        return complain_of_system(saying, "the socket cannot be looked at");
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+    if (fstat(file, &there) != 0)
+        error = complain_of_system(saying, "the socket cannot be looked at");
+    else if (!S_ISSOCK(there.st_mode))
+        error = complain(saying, -EEXIST,
+                         "somebody has put something else there just now: choose a directory in "
+                         "which nobody else may write");
+    else
+        live->made = there;
+    /* A descriptor like this one takes no fchmod. */
+    if (error == 0 && (there.st_mode & 07777) != mode && chmod(path, mode) != 0)
+        error = complain_of_system(saying, "the socket's permissions cannot be set");
+    close(file);
+    return error;
+}
+
 /* A socket's permissions are those of its descriptor when it is bound, less the umask. */
 static int bind_and_listen(const struct saying *saying, struct live_socket *live,
                            const struct sockaddr_un *address, unsigned mode)
 {
+    int error;
+
     if (fchmod(live->fd, mode) != 0 ||
         bind(live->fd, (const struct sockaddr *)address, sizeof(*address)) != 0)
         return complain_of_system(saying, "the socket cannot be put there");
-    if (fstatat(live->directory, live->name, &live->made, AT_SYMLINK_NOFOLLOW) != 0)
-        return complain_of_system(saying, "the socket cannot be looked at");
-    if ((live->made.st_mode & 07777) != mode && fchmodat(live->directory, live->name, mode, 0) != 0)
-        return complain_of_system(saying, "the socket's permissions cannot be set");
+    error = settle_file(saying, live, mode);
+    if (error != 0)
+        return error;
     return listen(live->fd, BACKLOG) == 0 ? 0
                                           : complain_of_system(saying, "nobody can listen there");
 }

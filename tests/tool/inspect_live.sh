@@ -179,5 +179,57 @@ expect_in err 'nobody listens there'
 "$PAWL" stress --tasks 10 --events 100 --live window >out 2>err </dev/null || fail "a dead window is in the way"
 [ ! -e window ] || fail "the window is left behind"
 
+# ---- what is no honest window ----
+
+# impostor ROW... - answers one client with these rows, whatever it asks, behind a greeting.
+impostor() {
+    rm -f window
+    python3 -c '
+import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("window")
+listener.listen(1)
+client, _ = listener.accept()
+for row in sys.argv[1:]:
+    client.sendall(row.encode() + b"\n")
+client.recv(2000)
+' '{"row":"pawl","protocol":1,"version":"1\u001b[31m","pid":1}' "$@" &
+    child=$!
+    until [ -S window ]; do
+        kill -0 "$child" 2>/dev/null || fail "there is no impostor"
+        sleep 0.01
+    done
+}
+
+if command -v python3 >/dev/null; then
+    armed='\u001b]0;owned\u0007\b\r\u007f\u009b2J\nforged\t'
+    for json in '' --json; do
+        impostor '{"row":"state","machine":"'"$armed"'","state":"'"$armed"'","tasks":1}' \
+            '{"row":"lane","lane":"'"$armed"'","number":"0000abcd"}' \
+            '{"row":"agent","agent":"1","open":true,"name":"'"$armed"'"}' \
+            '{"row":"task","state":"ready","task":"1","lane":"'"$armed"'"}' \
+            '{"row":"end","complete":true}'
+        # shellcheck disable=SC2086 # one word or none
+        run 0 --live window $json
+        wait "$child"
+        child=
+        [ "$(tr -d '\n -~' <out | wc -c)" -eq 0 ] || fail "a terminal would obey: $(cat -v out)"
+        expect_not_in out '^forged'
+        expect_in out 'owned'
+    done
+    impostor '{"row":"end","complete":false,"code":-2,"error":"bad '"$armed"'"}'
+    run 1 --live window
+    wait "$child"
+    child=
+    [ "$(tr -d '\n\t -~' <err | wc -c)" -eq 0 ] || fail "a terminal would obey: $(cat -v err)"
+    expect_in err 'bad ?'
+    impostor "$(printf '{"row":"state","machine":"\033[2J","state":"x","tasks":1}')"
+    run 1 --live window
+    wait "$child"
+    child=
+    expect_in err 'no value that could be one'
+    rm -f window
+fi
+
 holds='a running process is shown, and keeps running'
 finish

@@ -201,6 +201,21 @@ Test(live, who_says_nothing_is_let_go)
     end();
 }
 
+/* It is never silent for long, and would need seconds for the longest line. */
+Test(live, who_says_a_byte_now_and_then_is_let_go_in_the_end)
+{
+    const struct timespec moment = {.tv_nsec = 5000000};
+    int fd;
+
+    begin(1, 2 * SHORT_NS);
+    fd = enter();
+    while (send(fd, "l", 1, MSG_NOSIGNAL) == 1)
+        nanosleep(&moment, NULL);
+    expect_silence(fd);
+    close(enter()); /* the only place is free again */
+    end();
+}
+
 /* So that a reply is longer than what the sockets hold. */
 static void fill_up(void)
 {

@@ -10,6 +10,7 @@ static struct live_text text;
 static struct inspect_reply reply;
 static char *bytes;
 static unsigned portions;
+static void (*prepare)(void); /* called before the first portion */
 
 /* The whole way; between two portions `meanwhile` is called. */
 static void ask(const char *line, void (*meanwhile)(void))
@@ -25,6 +26,8 @@ static void ask(const char *line, void (*meanwhile)(void))
     text = (struct live_text){.limit = PAWL_LIVE_REPLY_MAX - REPLY_END_MAX};
     pawl__reply_greeting(&text);
     done = pawl__look_begin(&look, w.f.runtime, &request, &text);
+    if (prepare != NULL)
+        prepare();
     for (portions = 0; !done; portions++) {
         cr_assert(portions < 10000, "the look has no end");
         done = pawl__look_go_on(&look);
@@ -115,6 +118,38 @@ Test(live_look, a_list_counts_everything_and_shows_what_was_chosen)
     cr_assert_eq(sight->tasks[0].view.work.claim.token, lease.token);
     done();
     work_agent_end(&w, agent);
+    work_close(&w);
+}
+
+/* As many as would be there if others had left leases behind: one place is left. */
+static void crowd(void)
+{
+    for (uint64_t i = 1; i < SIGHT_AGENTS_MAX; i++)
+        cr_assert(pawl__sight_add_agent(&look.sight, UINT64_MAX - i) != NULL);
+}
+
+Test(live_look, an_agent_with_leases_is_open_although_there_is_no_place_for_another)
+{
+    const struct sight *sight = &reply.list.sight;
+    struct pawl_agent *idle, *busy;
+
+    work_open(&w, NULL);
+    work_submit(&w, NULL);
+    idle = work_agent(&w, "idle", "verify", 1);
+    busy = work_agent(&w, "busy", "work", 1);
+    work_lease(&w, busy);
+    prepare = crowd;
+    ask_well("list");
+    prepare = NULL;
+    cr_assert_eq(sight->agents_count, SIGHT_AGENTS_MAX);
+    cr_assert_eq(sight->agents_left_out, 0, "who is left out has no leases");
+    cr_assert_eq(sight->agents[0].incarnation, pawl_agent_incarnation(busy));
+    cr_assert_eq(sight->agents[0].leases, 1);
+    cr_assert(sight->agents[0].open);
+    cr_assert_str_eq(sight->agents[0].name, "busy");
+    done();
+    work_agent_end(&w, idle);
+    work_agent_end(&w, busy);
     work_close(&w);
 }
 

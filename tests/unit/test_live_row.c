@@ -1,4 +1,5 @@
 /* Rows of a reply, taken apart: what a window may write is understood, anything else refused. */
+#include <stdio.h>
 #include <string.h>
 
 #include "inspect_row.h"
@@ -46,8 +47,24 @@ Test(live_row, escapes_are_unpacked_in_place)
     cr_assert(
         parse("{\"s\":\"\\u0022\\\\\\/\\b\\f\\n\\r\\t \\u00e4\\u20ac w\xc3\xa4rm\",\"t\":\"x\"}") ==
         NULL);
-    cr_assert_str_eq(row_string(&row, "s"), "\"\\/\b\f\n\r\t \xc3\xa4\xe2\x82\xac w\xc3\xa4rm");
+    cr_assert_str_eq(row_string(&row, "s"), "\"\\/??\n?\t \xc3\xa4\xe2\x82\xac w\xc3\xa4rm");
     cr_assert_str_eq(row_string(&row, "t"), "x");
+}
+
+Test(live_row, what_a_terminal_would_obey_is_disarmed)
+{
+    cr_assert(parse("{\"s\":\"\\u001b[31m \\u0007 \\u007f \\u0080 \\u009b2J \\u00a0\"}") == NULL);
+    cr_assert_str_eq(row_string(&row, "s"), "?[31m ? ? ? ?2J \xc2\xa0");
+    for (unsigned code = 1; code < 0x100; code++) {
+        char text[32];
+
+        snprintf(text, sizeof(text), "{\"s\":\"\\u%04x\"}", code);
+        cr_assert(parse(text) == NULL);
+        cr_assert_eq(strcmp(row_string(&row, "s"), "?") == 0,
+                     code == '?' || (code < 0x20 && code != '\n' && code != '\t') ||
+                         (code >= 0x7f && code < 0xa0),
+                     "%02x", code);
+    }
 }
 
 Test(live_row, ids_and_bytes_are_hexadecimal)
@@ -102,6 +119,15 @@ Test(live_row, what_no_window_writes_is_refused)
         "{\"a\":\"\\u0000\"}",
         "{\"a\":\"\\ud800\"}",
         "{\"a\":\"\x01\"}",
+        "{\"a\":\"\x1b[2J\"}",
+        "{\"a\":\"\t\"}",
+        "{\"a\":\"\x7f\"}",
+        "{\"a\":\"\x9b\"}",
+        "{\"a\":\"\xc2\x9b\"}",
+        "{\"a\":\"\xc0\x9b\"}",
+        "{\"a\":\"\xed\xa0\x80\"}",
+        "{\"a\":\"\xc3\"}",
+        "{\"a\":\"\xc3",
         " {\"a\":1}",
         "{\"a\": 1}",
     };
