@@ -234,13 +234,20 @@ PAWL_API int pawl_work_machine(const struct pawl_runtime *runtime);
  *
  * Dependencies. It waits until each task of `after` is settled, and what becomes of it when one has
  * not completed is its policy's matter. A task that is gone by the time it is asked counts as not
- * completed: keep_ns is to be longer than an event may be under way. No cycle can come about: one
- * waits only for tasks that have been opened.
+ * completed: keep_ns is to be longer than an event may be under way. One that has too many who want
+ * to know of it already (below) counts as not completed too, with reason -ENOSPC. No cycle can come
+ * about: one waits only for tasks that have been opened.
  *
  * Parent. When the parent is cancelled with its tree, so is this task, and its children in turn. A
  * parent that has failed or is dead can be kicked and cancelled then: children follow it until it
  * is gone. One that has failed itself, or is dead, is cancelled with the tree as well: then it
- * cannot be kicked any more. A parent that is gone when it is asked counts as cancelled.
+ * cannot be kicked any more. A parent that is gone when it is asked counts as cancelled. A child
+ * that the parent has no room to know of (below) lives on its own: no cancel of a tree finds it.
+ *
+ * Who wants to know of a task. Over its life, until it is settled, a task can be asked 4096 times
+ * in all: by those that wait for it, by its children and by pawl_work_watch. One that has asked and
+ * is settled or gone before the task is still counts. When the task fails or is dead the questions
+ * of children stay, until it is gone; all others are answered, and give their room back.
  */
 PAWL_API int pawl_work_submit(struct pawl_port *port, const struct pawl_work_spec *spec,
                               uint32_t tag);
@@ -254,22 +261,25 @@ PAWL_API int pawl_work_after(struct pawl_port *port, struct pawl_task task,
                              const struct pawl_task *after, size_t count, uint32_t tag);
 
 /*
- * pawl_work_cancel - cancels a task that is not settled, and with tree its descendants. -EALREADY in
- * the completion: it is settled. An agent that has it is told -ESTALE when it reports.
+ * pawl_work_cancel - cancels a task that is not settled, and with tree its descendants. -EALREADY
+ * in the completion: it is settled. An agent that has it is told -ESTALE when it reports. A tree
+ * ends at a descendant that had completed before, or was cancelled without its tree: what is below
+ * that is not cancelled.
  */
 PAWL_API int pawl_work_cancel(struct pawl_port *port, struct pawl_task task, bool tree,
                               uint32_t tag);
 
 /* The completion comes when the task is settled: value is the enum pawl_work_state; status -ESTALE:
- * there is no such task. At most 4096 may wait for one task (-ENOSPC in the completion). */
+ * there is no such task; -ENOSPC: the task has been asked 4096 times (pawl_work_submit). */
 PAWL_API int pawl_work_watch(struct pawl_port *port, struct pawl_task task, uint32_t tag);
 
 /*
  * pawl_work_kick - a failed or dead task is ready again, with as many attempts as its policy gives
  * a new one, and without its deadline and its delay; if tasks that it waits for have not settled
- * yet, it waits for those. In the completion: -EPERM: a task that it waits for has not completed, and its
- * policy minds, or it was never told what to wait for: discard it and submit it again; -EPROTO: it
- * is neither failed nor dead; -ENOENT: the runtime has no lane of its name.
+ * yet, it waits for those. One that was held, and failed before anybody had opened it, is not held
+ * any more: the kick opens it. In the completion: -EPERM: a task that it waits for has not
+ * completed, and its policy minds, or it was never told what to wait for: discard it and submit it
+ * again; -EPROTO: it is neither failed nor dead; -ENOENT: the runtime has no lane of its name.
  */
 PAWL_API int pawl_work_kick(struct pawl_port *port, struct pawl_task task, uint32_t tag);
 
@@ -285,19 +295,26 @@ PAWL_API int pawl_work_prioritise(struct pawl_port *port, struct pawl_task task,
  * specs[e.after], for each edge. The specs may have flags, after and all the rest. Nothing is made
  * when the edges have a cycle: -EINVAL, and *cycle, if not NULL, is an edge of it. Otherwise all
  * tasks are made held, then linked, then those that were not asked to be held are opened; tasks has
- * their ids. -EEXIST: a key is taken (the position is in cycle->task, its task in tasks); those that
- * were made are cancelled. -ENOSPC: more than 4096 wait for one task (cycle->task), or a store is
- * full. Other errors as with pawl_work_submit.
+ * their ids. -EEXIST: a key is taken (the position is in cycle->task, its task in tasks). -ENOSPC:
+ * more than 4096 wait for one task (cycle->task), a store is full, or a shard's inflight_max has no
+ * room for what a task is to wait for. Other errors as with pawl_work_submit. After any error those
+ * that were made are cancelled.
  *
- * Waits for the shards: what returns 0 has been done, and is as durable as the options say. In the
- * host-driven mode it turns the shards only where it needs room, and no other thread may do so
- * meanwhile; what it returns 0 for is under way. -EAGAIN there: for a second they have taken nothing
- * (they are paused, a disk is full); what had been made is cancelled as far as there is room for that.
+ * Waits for the shards: what returns 0 has been done, and is as durable as the options say. When a
+ * drain comes in between, it waits: until pawl_resume, and goes on, or until pawl_stop, and returns
+ * -EBUSY. So whoever drains must not wait for this call before one of those two. If nothing had
+ * been made it returns -EBUSY at once.
+ *
+ * In the host-driven mode it turns the shards only where it needs room, and no other thread may do
+ * so meanwhile; what it returns 0 for is under way. -EAGAIN there: for a second they have taken
+ * nothing (they are paused, a disk is full); what had been made is cancelled as far as there is
+ * room for that.
  *
  * A crash in between may leave a part of the graph. When the store is opened again, what had not
  * been opened yet is cancelled (PAWL_WORK_CLASS_UNDECLARED), also what was to stay held; what waits
- * for it does as its policy says. Nothing else ends a graph that is being declared: it may take as
- * long as it takes.
+ * for it does as its policy says. What is to stay held is finished last: where any of it is kept,
+ * all the rest had been opened; in the host-driven mode that holds shard by shard. Nothing else
+ * ends a graph that is being declared: it may take as long as it takes.
  */
 struct pawl_work_edge {
     uint32_t task;
@@ -383,8 +400,9 @@ struct pawl_work_note {
 typedef int pawl_work_note_fn(void *user, const struct pawl_work_note *note);
 
 /*
- * pawl_work_notes - a task's notes, newest first. Returns 0, what the function returned, -ESTALE (the
- * task is gone, perhaps meanwhile), -EINVAL, -ENOMEM. A note that comes meanwhile is not seen.
+ * pawl_work_notes - a task's notes, newest first. Returns 0, what the function returned, -ESTALE
+ * (the task is gone, perhaps meanwhile), -EINVAL, -ENOMEM, or -EBADMSG: the notes are damaged, in a
+ * circle or of a size that cannot be. A note that comes meanwhile is not seen.
  */
 PAWL_API int pawl_work_notes(const struct pawl_runtime *runtime, struct pawl_task task,
                              pawl_work_note_fn *fn, void *user);
@@ -405,7 +423,8 @@ PAWL_API int pawl_work_note_detail(const struct pawl_work_note *note,
 
 /*
  * pawl_work_read_detail - the same for a task: into buffer, where detail then points. *size: its bytes,
- * and then those needed. 0, -ENOSPC (more are needed), -ESTALE, -EINVAL. Without detail all is empty.
+ * and then those needed. 0, -ENOSPC (more are needed), -ESTALE, -EINVAL, -ENOMEM, -EBADMSG (it is
+ * damaged). Without detail all is empty.
  */
 PAWL_API int pawl_work_read_detail(const struct pawl_runtime *runtime, struct pawl_task task,
                                    void *buffer, size_t *size, struct pawl_work_detail *detail);

@@ -397,16 +397,19 @@ void pawl__work_cancel_late(struct pawl_step *step, void *context, const struct 
     pawl_step_abort(step, -EALREADY);
 }
 
-/* Cancelled with its tree, or gone before it could be asked. */
+/*
+ * Cancelled with its tree, or gone before it could be asked. Any other error says nothing of the
+ * parent: it had failed and was kept until it was gone, or too many follow it already.
+ */
 bool pawl__work_is_parent_gone(const struct pawl_step *step, const void *context,
                                const struct pawl_event *event)
 {
     const int error = (int)(int64_t)event->arg[1];
 
     (void)step, (void)context;
-    if (error == -ECANCELED) /* it had failed, and was kept until it was gone */
-        return false;
-    return (event->arg[0] == 1 && !planted(PLANTED_TREE_STANDS)) || error != 0;
+    if (error != 0)
+        return error == -ESTALE;
+    return event->arg[0] == 1 && !planted(PLANTED_TREE_STANDS);
 }
 
 void pawl__work_parent(struct pawl_step *step, void *context, const struct pawl_event *event)

@@ -49,6 +49,8 @@ static int keep_note(void *user, struct pawl_migrating *task)
 /*
  * Before 2: a task that had failed because of what it waited for could be kicked, and no graph said
  * that it was whole: which of those that are held are the host's to open is not known, so all are.
+ * Nor did one that had failed or was dead count those that settled late: a kick would wait for them
+ * for ever, so it waits for none.
  */
 static int from_1(void *user, struct pawl_migrating *task)
 {
@@ -59,6 +61,9 @@ static int from_1(void *user, struct pawl_migrating *task)
         return error;
     if (work->klass == PAWL_WORK_CLASS_DEPENDENCY && work->outcome == PAWL_WORK_FAILED)
         work->flags |= WORK_IS_BROKEN;
+    if (task->old_state[0] != '\0' &&
+        (task->state == PAWL_WORK_FAILED || task->state == PAWL_WORK_DEAD))
+        work->waits = 0;
     if ((work->flags & WORK_IN_GRAPH) != 0)
         work->flags |= WORK_IS_DECLARED;
     return 0;

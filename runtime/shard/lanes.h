@@ -96,7 +96,7 @@ struct lanes {
     uint32_t *adopted;   /* by port: the life of it whose agent has been given what it had before */
     uint64_t oldest_ns;  /* when LANE_OLDEST was last looked up */
     bool oldest_due;     /* it may have changed since */
-    uint32_t retry_first; /* tickets whose task refused its lease, the first to be ready again first */
+    uint32_t retry_first; /* tickets whose task refused its lease, by when they are ready again */
     uint32_t retry_last;
     bool changed;    /* counters are to be published */
     uint64_t told;   /* runtime.lanes_told as this turn knows it */

@@ -5,18 +5,25 @@
  *
  * The order of things makes it safe. Edges are looked at first (Kahn, 1962): a circle makes nothing.
  * Then every task is made, held, with the number of tasks that it is to wait for. Then each is told
- * of them, and let go: by events of one sender to one task, which keep their order. A task that has
- * not been told of all of them when it is let go (a word was refused: no memory, a full store) fails
- * instead of running too soon.
+ * of them, and let go: by events of one sender to one task, which keep their order. Where a port
+ * can take the answers, nobody is let go before all have been told. Without one, a task that has
+ * not been told of all (a word was refused: no memory, a full store) fails instead of running too
+ * soon.
+ *
+ * A drain refuses what a graph says, its last words too, and would leave tasks that nobody lets go
+ * nor cancels. So a graph that has begun waits for the drain to be over: pawl_resume, then it goes
+ * on; or pawl_stop, then the runtime has ended, and the next opening of a store does the rest.
  *
  * A process that dies meanwhile leaves tasks that nobody will ever let go. Only the next opening of
  * the store can be sure of that: it cancels what is in a graph, is held and has not been told that
  * the graph is whole. That word is for tasks that the host asked to be held; others are opened.
+ * They are opened first, so that nothing that is kept for the host waits for one of those.
  */
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/work_machine.h"
 #include "base/check.h"
@@ -30,6 +37,9 @@
 /* How long the host's own turns may come to nothing while there is no room. */
 #define TURN_NS UINT64_C(1000000000)
 
+/* How often a graph that has begun looks whether a drain is over. */
+#define DRAIN_LOOK_NS 1000000
+
 struct graph {
     struct pawl_runtime *runtime;
     const struct pawl_work_spec *specs;
@@ -40,7 +50,8 @@ struct graph {
     struct pawl_work_edge *cycle; /* NULL: the caller does not care */
     struct pawl_port *port;       /* NULL: this thread turns the shards itself */
     bool *is_made;
-    int error; /* the first of those that completions told */
+    bool begun; /* something of it is in the shards, or on its way */
+    int error;  /* the first of those that completions told */
 
     size_t *first;   /* of each task, and one behind: where its predecessors begin */
     uint32_t *after; /* predecessors, task by task */
@@ -207,6 +218,18 @@ static bool turn_all(const struct graph *g)
     return handled > 0;
 }
 
+/* False: the runtime was stopped, or nothing has begun that would have to be brought to an end. */
+static bool outwait_drain(struct graph *g)
+{
+    const struct timespec moment = {.tv_nsec = DRAIN_LOOK_NS};
+
+    if (g->port == NULL || !g->begun || load_acquire(&g->runtime->ports->stopped) != 0)
+        return false;
+    reap(g);
+    nanosleep(&moment, NULL);
+    return true;
+}
+
 /* Until there is room: the shards take, or are made to. A buffer stays the event's. */
 static int send(struct graph *g, const struct pawl_event *event)
 {
@@ -214,6 +237,8 @@ static int send(struct graph *g, const struct pawl_event *event)
         const int done = g->port != NULL ? pawl_port_post(g->port, event, 1)
                                          : pawl_task_post(g->runtime, event, 1);
 
+        if (done == -EBUSY && outwait_drain(g))
+            continue;
         if (done != -EAGAIN)
             return done < 0 ? done : 0;
         if (g->port != NULL) {
@@ -226,7 +251,7 @@ static int send(struct graph *g, const struct pawl_event *event)
     }
 }
 
-/* Tells a task of others. The last word asks for a completion, where a port can take it. */
+/* Tells a task of others. A port asks whether the task has taken it. */
 static int tell(struct graph *g, uint32_t task, const struct pawl_task *after, size_t count,
                 enum work_by_graph by)
 {
@@ -236,7 +261,7 @@ static int tell(struct graph *g, uint32_t task, const struct pawl_task *after, s
     if (error != 0)
         return error;
     event.tag = task;
-    if (g->port != NULL && by == WORK_BY_GRAPH_LAST)
+    if (g->port != NULL)
         event.flags |= PAWL_EVENT_COMPLETE;
     error = send(g, &event);
     if (error != 0)
@@ -246,7 +271,6 @@ static int tell(struct graph *g, uint32_t task, const struct pawl_task *after, s
 
 /* ---- Making ---- */
 
-/* One after the other, where the calling thread makes them itself. */
 /* Until there is room, as for events. */
 static int create(struct graph *g, const struct pawl_task_spec *spec, uint32_t i)
 {
@@ -258,6 +282,7 @@ static int create(struct graph *g, const struct pawl_task_spec *spec, uint32_t i
     return error;
 }
 
+/* One after the other, where the calling thread makes them itself. */
 static int make_directly(struct graph *g, size_t *made)
 {
     int error = 0;
@@ -277,6 +302,23 @@ static int make_directly(struct graph *g, size_t *made)
     return error;
 }
 
+static int create_by_port(struct graph *g, const struct pawl_task_spec *spec, uint32_t i)
+{
+    for (;;) {
+        int error = pawl_port_create(g->port, spec, i);
+
+        if (error == -EBUSY && outwait_drain(g))
+            continue;
+        g->begun |= error == 0;
+        if (error != -EAGAIN)
+            return error;
+        error = pawl_port_wait(g->port, UINT64_MAX);
+        if (error != 0 && error != -ENOENT) /* that: what is full is not ours to empty */
+            return error;
+        reap(g);
+    }
+}
+
 /* Many under way at once. */
 static int make_by_port(struct graph *g)
 {
@@ -287,12 +329,8 @@ static int make_by_port(struct graph *g)
 
         error =
             pawl__work_pack(g->runtime, &g->specs[i], true, (uint32_t)degree(g, i), &submission);
-        while (error == 0 && (error = pawl_port_create(g->port, &submission.task, i)) == -EAGAIN) {
-            error = pawl_port_wait(g->port, UINT64_MAX);
-            if (error == -ENOENT) /* what is full is not ours to empty */
-                error = 0;
-            reap(g);
-        }
+        if (error == 0)
+            error = create_by_port(g, &submission.task, i);
         if (error != 0)
             fail(g, i, error);
         pawl__work_unpack(&submission);
@@ -316,17 +354,38 @@ static int link_task(struct graph *g, uint32_t task)
     return error;
 }
 
-/* The last word to a task: it is let go, or is the host's to open. */
-static int let_go(struct graph *g, uint32_t task)
+static int link_all(struct graph *g)
 {
-    const struct pawl_event open = {.task = g->tasks[task],
-                                    .code = WORK_OPEN,
-                                    .flags = g->port != NULL ? PAWL_EVENT_COMPLETE : 0,
-                                    .tag = task};
+    int error = 0;
 
-    if ((g->specs[task].flags & PAWL_WORK_HELD) != 0)
-        return tell(g, task, NULL, 0, WORK_BY_GRAPH_LAST);
-    return send(g, &open);
+    for (uint32_t i = 0; i < g->count && error == 0; i++)
+        error = link_task(g, i);
+    return error == 0 ? settle(g) : error;
+}
+
+/* Those that are not the host's to open. */
+static int open_all(struct graph *g)
+{
+    int error = 0;
+
+    for (uint32_t i = 0; i < g->count && error == 0; i++)
+        if ((g->specs[i].flags & PAWL_WORK_HELD) == 0)
+            error = send(g, &(struct pawl_event){.task = g->tasks[i],
+                                                 .code = WORK_OPEN,
+                                                 .flags = g->port != NULL ? PAWL_EVENT_COMPLETE : 0,
+                                                 .tag = i});
+    return error == 0 ? settle(g) : error;
+}
+
+/* The last word to those that are. */
+static int hand_over_all(struct graph *g)
+{
+    int error = 0;
+
+    for (uint32_t i = 0; i < g->count && error == 0; i++)
+        if ((g->specs[i].flags & PAWL_WORK_HELD) != 0)
+            error = tell(g, i, NULL, 0, WORK_BY_GRAPH_LAST);
+    return error == 0 ? settle(g) : error;
 }
 
 static void give_up(struct graph *g)
@@ -353,12 +412,12 @@ static int make(struct graph *g)
         error = make_directly(g, &made);
         memset(g->is_made, true, made);
     }
-    for (uint32_t i = 0; i < g->count && error == 0; i++)
-        error = link_task(g, i);
-    for (uint32_t i = 0; i < g->count && error == 0; i++)
-        error = let_go(g, i);
     if (error == 0)
-        error = settle(g);
+        error = link_all(g);
+    if (error == 0)
+        error = open_all(g);
+    if (error == 0)
+        error = hand_over_all(g);
     if (error != 0)
         give_up(g);
     return error;

@@ -3,6 +3,9 @@
  *
  * Layer: shard. A task is read in one piece; its notes never change, and end only after it. So what
  * is read is a state that the task was in, or -ESTALE because it is gone.
+ *
+ * Notes may come from a store that was damaged or made by somebody else: a length that cannot be and
+ * a list without an end are refused.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -35,6 +38,10 @@ int pawl_work_read(const struct pawl_runtime *runtime, struct pawl_task task,
     memcpy(view->key, seen.key, sizeof(view->key));
     return 0;
 }
+
+/* A record is not longer than this, and no task has more of them: a circle does. */
+#define RECORD_MAX (sizeof(struct note_record) + UINT16_MAX)
+#define NOTES_MOST (4u * UINT16_MAX)
 
 /* A note in memory that may be read whole, and the record that is being put together. */
 struct reader {
@@ -86,7 +93,7 @@ static int read_record(struct reader *r, uint64_t *id, struct pawl_work_note *no
     int error = read_note(r, *id);
 
     head = r->now.note;
-    if (error == 0 && (head.part != 0 || head.size < sizeof(record)))
+    if (error == 0 && (head.part != 0 || head.size < sizeof(record) || head.size > RECORD_MAX))
         error = -EBADMSG;
     if (error == 0)
         error = grow(r, head.size);
@@ -130,9 +137,10 @@ int pawl_work_notes(const struct pawl_runtime *runtime, struct pawl_task task,
     struct pawl_work_view view;
     int result = pawl_work_read(runtime, task, &view);
     uint64_t id = result == 0 ? view.work.newest : 0;
+    unsigned left = NOTES_MOST;
 
     while (id != 0 && result == 0) {
-        result = read_record(&r, &id, &note);
+        result = left-- > 0 ? read_record(&r, &id, &note) : -EBADMSG;
         if (result == 0)
             result = fn(user, &note);
     }

@@ -1,4 +1,5 @@
 /* Many tasks and who waits for whom, declared at once. */
+#include <pthread.h>
 #include <time.h>
 
 #include "support/work_fixture.h"
@@ -263,4 +264,179 @@ Test(work_graph, nothing_is_waited_for_in_a_runtime_that_this_thread_has_paused)
     cr_assert_eq(pawl_resume(w.f.runtime), 0);
     cr_assert_eq(declare(2, 1, NULL), 0);
     work_close(&w);
+}
+
+/* ---- Longer ones ---- */
+
+#define LONG 8000u
+
+struct declarer {
+    struct pawl_runtime *runtime;
+    struct pawl_work_spec specs[LONG];
+    struct pawl_work_edge edges[LONG];
+    struct pawl_task tasks[LONG];
+    struct pawl_work_edge wrong;
+    unsigned count, edge_count;
+    int result;
+    _Atomic uint32_t done;
+    pthread_t thread;
+};
+static struct declarer d;
+
+static void all_long(void)
+{
+    memset(&d, 0, sizeof(d));
+    for (unsigned i = 0; i < LONG; i++)
+        d.specs[i] = work_spec();
+}
+
+/* A crash that comes between two turns: what is kept of it is not cut off from what it waits for. */
+Test(work_graph, those_to_stay_held_are_whole_only_when_all_others_are_open)
+{
+    unsigned between = 0, open;
+
+    work_open(&w, NULL);
+    all_long();
+    for (unsigned i = 0; i < LONG; i += 2)
+        d.specs[i].flags |= PAWL_WORK_HELD;
+    cr_assert_eq(pawl_work_graph(w.f.runtime, d.specs, LONG, d.edges, 0, d.tasks, NULL), 0);
+    do {
+        unsigned whole = 0;
+
+        open = 0;
+        for (unsigned i = 0; i < LONG; i++) {
+            const struct pawl_work_view view = work_view(&w, d.tasks[i]);
+
+            whole += (view.work.flags & WORK_IS_DECLARED) != 0;
+            open += view.state != PAWL_WORK_NEW;
+        }
+        cr_assert(whole == 0 || open == LONG / 2, "%u whole, %u open", whole, open);
+        between += whole + open < LONG;
+    } while (pawl_turn(w.f.runtime, 0) > 0);
+    cr_assert_eq(open, LONG / 2);
+    cr_assert(between > 0, "no look came in between");
+    work_close(&w);
+}
+
+static void *declare_all(void *unused)
+{
+    (void)unused;
+    d.result =
+        pawl_work_graph(d.runtime, d.specs, d.count, d.edges, d.edge_count, d.tasks, &d.wrong);
+    store_release(&d.done, 1);
+    return NULL;
+}
+
+static void threads_open(uint32_t inflight_max)
+{
+    static const struct pawl_work_options work;
+    struct pawl_options options = PAWL_OPTIONS_INIT;
+
+    options.shards = 2;
+    options.no_pin = 1;
+    options.no_huge_pages = 1;
+    options.lanes = work_lanes;
+    options.lane_count = 2;
+    options.work = &work;
+    options.inflight_max = inflight_max;
+    all_long();
+    cr_assert_eq(pawl_open(&options, &d.runtime), 0);
+    cr_assert_eq(pawl_start(d.runtime), 0);
+}
+
+static uint64_t created(bool less_ended)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct pawl_counters counters;
+
+        cr_assert_eq(pawl_shard_counters(d.runtime, i, &counters), 0);
+        count += counters.created - (less_ended ? counters.ended : 0);
+    }
+    return count;
+}
+
+/* A chain, and a drain that comes when some of it is there. True: it was not all there. */
+static bool drain_within(void)
+{
+    threads_open(0);
+    d.count = LONG;
+    d.edge_count = LONG - 1;
+    for (unsigned i = 1; i < LONG; i++)
+        d.edges[i - 1] = (struct pawl_work_edge){.task = i, .after = i - 1};
+    cr_assert_eq(pthread_create(&d.thread, NULL, declare_all, NULL), 0);
+    while (created(false) == 0)
+        ;
+    cr_assert_eq(pawl_drain(d.runtime, 10 * FIXTURE_SECOND, NULL), 0);
+    return load_acquire(&d.done) == 0;
+}
+
+static void threads_close(void)
+{
+    cr_assert_eq(pawl_stop(d.runtime), 0);
+    cr_assert_eq(pawl_close(d.runtime), 0);
+}
+
+Test(work_graph, drain_that_comes_in_between_is_waited_for)
+{
+    struct pawl_work_view view;
+    bool within = false;
+
+    for (unsigned tries = 0; tries < 50 && !within; tries++) {
+        within = drain_within();
+        cr_assert_eq(pawl_resume(d.runtime), 0);
+        cr_assert_eq(pthread_join(d.thread, NULL), 0);
+        cr_assert_eq(d.result, 0, "%d", d.result);
+        for (unsigned i = 0; i < LONG; i++) {
+            cr_assert_eq(pawl_work_read(d.runtime, d.tasks[i], &view), 0);
+            cr_assert_eq(view.state, i == 0 ? PAWL_WORK_READY : PAWL_WORK_DEPENDENT);
+        }
+        threads_close();
+    }
+    cr_assert(within, "no drain came in between");
+}
+
+Test(work_graph, drain_that_ends_in_a_stop_is_not_waited_for)
+{
+    bool within = false;
+
+    for (unsigned tries = 0; tries < 50 && !within; tries++) {
+        within = drain_within();
+        cr_assert_eq(pawl_stop(d.runtime), 0);
+        cr_assert_eq(pthread_join(d.thread, NULL), 0);
+        cr_assert_eq(d.result, within ? -EBUSY : 0, "%d", d.result);
+        cr_assert_eq(pawl_close(d.runtime), 0);
+    }
+    cr_assert(within, "no drain came in between");
+}
+
+Test(work_graph, nothing_is_made_in_a_runtime_that_is_drained)
+{
+    threads_open(0);
+    d.count = 2;
+    cr_assert_eq(pawl_drain(d.runtime, 10 * FIXTURE_SECOND, NULL), 0);
+    declare_all(NULL);
+    cr_assert_eq(d.result, -EBUSY);
+    cr_assert_eq(created(false), 0);
+    threads_close();
+}
+
+/* A step that asks 64 others is more than a shard of 32 events can have under way. */
+Test(work_graph, task_that_could_not_be_told_fails_the_graph)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    threads_open(32);
+    d.count = PAWL_WORK_AFTER_MAX + 1;
+    for (; d.edge_count < PAWL_WORK_AFTER_MAX; d.edge_count++)
+        d.edges[d.edge_count] =
+            (struct pawl_work_edge){.task = PAWL_WORK_AFTER_MAX, .after = d.edge_count};
+    declare_all(NULL);
+    cr_assert_eq(d.result, -ENOSPC, "%d", d.result);
+    cr_assert_eq(d.wrong.task, PAWL_WORK_AFTER_MAX);
+    for (unsigned tries = 0; tries < 10000 && created(true) > 0; tries++)
+        nanosleep(&pause, NULL);
+    cr_assert_eq(created(true), 0);
+    threads_close();
 }

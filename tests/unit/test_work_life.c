@@ -666,3 +666,73 @@ Test(work_life, unknown_lane_is_found_out_by_the_step_too)
     cr_assert_eq(pawl_task_create(w.f.runtime, &spec, &task), -ENOENT);
     work_close(&w);
 }
+
+/* ---- More than a task can know of ---- */
+
+Test(work_life, child_that_its_parent_has_no_room_for_lives_on_its_own)
+{
+    struct pawl_task parent, first, last = PAWL_NO_TASK;
+
+    work_open(&w, NULL);
+    parent = work_submit(&w, NULL);
+    first = submit_child(parent);
+    for (unsigned i = 0; i < WORK_WATCHERS_MAX; i++)
+        last = submit_child(parent);
+    cr_assert_eq(work_state(&w, last), PAWL_WORK_READY);
+    cancel(parent, true);
+    cr_assert_eq(work_state(&w, first), PAWL_WORK_CANCELLED);
+    cr_assert_eq(work_state(&w, last), PAWL_WORK_READY);
+    work_close(&w);
+}
+
+Test(work_life, child_of_a_parent_that_is_gone_is_cancelled)
+{
+    struct pawl_work given = {.claim = {.lane = pawl_lane_number("work")}};
+    struct pawl_task_spec spec = {
+        .machine = WORK_FIRST, .context = &given, .context_size = sizeof(given)};
+    struct pawl_task parent, child;
+
+    work_open(&w, NULL);
+    parent = work_submit(&w, NULL);
+    cancel(parent, false);
+    cr_assert_eq(work_done(&w, pawl_work_discard(w.f.port, parent, 1)).status, 0);
+    given.parent = parent.id; /* pawl_work_submit would have seen it */
+    cr_assert_eq(pawl_task_create(w.f.runtime, &spec, &child), 0);
+    fixture_run(&w.f);
+    cr_assert_eq(work_state(&w, child), PAWL_WORK_CANCELLED);
+    cr_assert_eq(work_view(&w, child).work.reason, -ESTALE);
+    work_close(&w);
+}
+
+Test(work_life, tree_ends_at_a_child_that_had_completed)
+{
+    struct pawl_work_spec spec = work_spec();
+    struct pawl_task top, middle, low;
+
+    work_open(&w, NULL);
+    top = work_submit(&w, NULL);
+    spec.parent = top;
+    spec.flags = PAWL_WORK_GROUP | PAWL_WORK_HELD;
+    middle = work_submit(&w, &spec);
+    low = submit_child(middle);
+    cr_assert_eq(work_done(&w, pawl_work_open(w.f.port, middle, 1)).state, PAWL_WORK_COMPLETED);
+    cancel(top, true);
+    cr_assert_eq(work_state(&w, low), PAWL_WORK_READY);
+    work_close(&w);
+}
+
+Test(work_life, kick_opens_what_was_overdue_while_it_was_held)
+{
+    struct pawl_work_spec spec = work_spec();
+    struct pawl_task task;
+
+    work_open(&w, NULL);
+    spec.flags = PAWL_WORK_HELD;
+    spec.deadline_ns = SECOND;
+    task = work_submit(&w, &spec);
+    fixture_advance(&w.f, 2 * SECOND);
+    cr_assert_eq(work_state(&w, task), PAWL_WORK_FAILED);
+    cr_assert_eq(work_done(&w, pawl_work_kick(w.f.port, task, 1)).state, PAWL_WORK_READY);
+    cr_assert_eq(work_done(&w, pawl_work_open(w.f.port, task, 1)).status, -EPROTO);
+    work_close(&w);
+}

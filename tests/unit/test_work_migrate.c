@@ -140,6 +140,18 @@ Test(work_migrate, what_failed_by_a_dependency_cannot_be_kicked_and_no_graph_is_
     cr_assert_eq(migrate_1("new", old, &state).flags, PAWL_WORK_HELD);
 }
 
+Test(work_migrate, what_had_failed_waits_for_none_that_settled_uncounted)
+{
+    const struct pawl_work old = {.waits = 2};
+    unsigned state;
+
+    cr_assert_eq(migrate_1("failed", old, &state).waits, 0);
+    cr_assert_eq(migrate_1("dead", old, &state).waits, 0);
+    cr_assert_eq(migrate_1("dependent", old, &state).waits, 2);
+    cr_assert_eq(migrate_1("new", old, &state).waits, 2);
+    cr_assert_eq(migrate_1("", old, &state).waits, 2);
+}
+
 Test(work_migrate, what_no_version_has_written_is_refused)
 {
     const struct pawl_migration *migration =
@@ -266,6 +278,32 @@ Test(work_migrate, durability_may_be_another_at_each_opening)
     reopen_with(&pawl__work_machine, PAWL_DURABILITY_ASYNC);
     cr_assert_eq(stored_view(task).work.claim.priority, 5);
     check_title(task, "first asynchronous");
+    stored_end(NULL);
+}
+
+/* It was overdue, and then what it waits for has completed, which definition 1 did not count. */
+Test(work_migrate, overdue_task_of_definition_1_is_ready_when_it_is_kicked)
+{
+    const struct pawl_machine_def old = definition_1(PAWL_DURABILITY_SYNC);
+    struct pawl_work_spec spec = work_spec();
+    struct pawl_task before, task;
+
+    begin_with(&old, PAWL_DURABILITY_SYNC);
+    spec.flags = PAWL_WORK_GROUP;
+    spec.delay_ns = 5 * FIXTURE_SECOND;
+    before = stored_submit(&spec);
+    spec = work_spec();
+    spec.after = &before;
+    spec.after_count = 1;
+    spec.deadline_ns = FIXTURE_SECOND;
+    task = stored_submit(&spec);
+    store_advance(&s, 2 * FIXTURE_SECOND);
+    cr_assert_eq(stored_view(task).state, PAWL_WORK_FAILED);
+    store_advance(&s, 5 * FIXTURE_SECOND);
+    cr_assert_eq(stored_view(before).state, PAWL_WORK_COMPLETED);
+    reopen_with(&pawl__work_machine, PAWL_DURABILITY_SYNC);
+    cr_assert_eq(stored_done(pawl_work_kick(s.f.port, task, 1)).status, 0);
+    cr_assert_eq(stored_view(task).state, PAWL_WORK_READY);
     stored_end(NULL);
 }
 

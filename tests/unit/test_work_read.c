@@ -133,3 +133,87 @@ Test(work_read, view_has_key_and_version)
     cr_assert(after.version > before.version);
     work_close(&w);
 }
+
+static int count_note(void *user, const struct pawl_work_note *note)
+{
+    (void)note;
+    ++*(unsigned *)user;
+    return 0;
+}
+
+/* The note of this id says something else from now on, as one of a damaged store may. */
+static void spoil(uint64_t id, const struct note *note)
+{
+    const struct pawl_task task = {id};
+    const struct table *table = &w.f.runtime->shards[pawl_task_shard(task)]->table;
+
+    words_store(table_context(table, table_slot(table, id_slot(task)), NOTE_SMALL),
+                (const uint64_t *)(const void *)note, sizeof(*note) / 8);
+}
+
+static struct note note_of(uint64_t id)
+{
+    _Alignas(8) unsigned char bytes[NOTE_LARGE];
+    struct pawl_view view = {.context = bytes, .context_capacity = sizeof(bytes)};
+    struct note note;
+
+    cr_assert_eq(pawl_task_peek(w.f.runtime, (struct pawl_task){id}, &view), 0);
+    cr_assert_eq(view.context_size, NOTE_SMALL);
+    memcpy(&note, bytes, sizeof(note));
+    return note;
+}
+
+Test(work_read, notes_in_a_circle_have_an_end)
+{
+    struct pawl_work_spec spec = work_spec();
+    struct pawl_task task;
+    unsigned count = 0;
+    struct note note;
+    uint64_t id;
+
+    work_open(&w, NULL);
+    spec.title = "t";
+    task = work_submit(&w, &spec);
+    id = work_view(&w, task).work.newest;
+    note = note_of(id);
+    note.before = id;
+    spoil(id, &note);
+    cr_assert_eq(pawl_work_notes(w.f.runtime, task, count_note, &count), -EBADMSG);
+    cr_assert_eq(count, 4u * UINT16_MAX);
+    note.before = 0;
+    spoil(id, &note);
+    work_close(&w);
+}
+
+Test(work_read, note_of_a_size_that_cannot_be_is_refused_before_memory_is_taken)
+{
+    static const uint32_t sizes[] = {0, sizeof(struct note_record) - 1,
+                                     sizeof(struct note_record) + UINT16_MAX + 1, UINT32_MAX};
+    struct pawl_work_spec spec = work_spec();
+    struct pawl_work_detail detail;
+    struct note note, spoilt;
+    struct pawl_task task;
+    unsigned count = 0;
+    char buffer[64];
+    uint64_t id;
+
+    work_open(&w, NULL);
+    spec.title = "t";
+    task = work_submit(&w, &spec);
+    id = work_view(&w, task).work.newest;
+    note = spoilt = note_of(id);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        size_t size = sizeof(buffer);
+
+        /* What it has is taken for a whole note, of which the next part is missing. */
+        spoilt.size = sizes[i];
+        spoil(id, &spoilt);
+        cr_assert_eq(pawl_work_notes(w.f.runtime, task, count_note, &count), -EBADMSG);
+        cr_assert_eq(pawl_work_read_detail(w.f.runtime, task, buffer, &size, &detail), -EBADMSG);
+    }
+    cr_assert_eq(count, 0);
+    spoil(id, &note);
+    cr_assert_eq(pawl_work_notes(w.f.runtime, task, count_note, &count), 0);
+    cr_assert_eq(count, 1);
+    work_close(&w);
+}
