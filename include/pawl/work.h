@@ -306,9 +306,9 @@ PAWL_API int pawl_work_prioritise(struct pawl_port *port, struct pawl_task task,
  * been made it returns -EBUSY at once.
  *
  * In the host-driven mode it turns the shards only where it needs room, and no other thread may do
- * so meanwhile; what it returns 0 for is under way. -EAGAIN there: for a second they have taken
- * nothing (they are paused, a disk is full); what had been made is cancelled as far as there is
- * room for that.
+ * so meanwhile; what it returns 0 for is under way. -EAGAIN there: the journal
+ * had no room for a task, or for a second they have taken nothing (they are paused, a disk is full);
+ * what had been made is cancelled as far as there is room for that: turn them, and call again.
  *
  * A crash in between may leave a part of the graph. When the store is opened again, what had not
  * been opened yet is cancelled (PAWL_WORK_CLASS_UNDECLARED), also what was to stay held; what waits

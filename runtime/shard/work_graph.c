@@ -271,17 +271,6 @@ static int tell(struct graph *g, uint32_t task, const struct pawl_task *after, s
 
 /* ---- Making ---- */
 
-/* Until there is room, as for events. */
-static int create(struct graph *g, const struct pawl_task_spec *spec, uint32_t i)
-{
-    int error;
-
-    do
-        error = pawl_task_create(g->runtime, spec, &g->tasks[i]);
-    while (error == -EAGAIN && turn_all(g));
-    return error;
-}
-
 /* One after the other, where the calling thread makes them itself. */
 static int make_directly(struct graph *g, size_t *made)
 {
@@ -294,7 +283,7 @@ static int make_directly(struct graph *g, size_t *made)
         error =
             pawl__work_pack(g->runtime, &g->specs[i], true, (uint32_t)degree(g, i), &submission);
         if (error == 0)
-            error = create(g, &submission.task, i);
+            error = pawl_task_create(g->runtime, &submission.task, &g->tasks[i]);
         pawl__work_unpack(&submission);
         if (error != 0)
             name_failed(g, i);
