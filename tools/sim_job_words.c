@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "agent/work_machine.h"
+#include "shard/durable.h"
+#include "shard/runtime.h"
 #include "sim_jobs.h"
 
 /* ---- tables ---- */
@@ -413,10 +415,24 @@ static void check_waits(struct sim_model *model, const struct sim_job *job)
                  job->id);
 }
 
+/* On a full disk what is under way inside waits until there is room. */
+static bool is_full(const struct sim_model *model)
+{
+    for (unsigned i = 0; i < model->shards; i++) {
+        const struct durable *durable = model->runtime->shards[i]->durable;
+
+        if (durable != NULL && load_acquire(&durable->journal.full) != 0)
+            return true;
+    }
+    return false;
+}
+
 void sim_jobs_check_rest(struct sim_model *model)
 {
     struct sim_jobs *jobs = model->jobs;
 
+    if (is_full(model))
+        return;
     for (uint32_t i = jobs->first; i < jobs->jobs_count && !model->failed; i++) {
         const struct sim_job *job = &jobs->jobs[i];
         const struct sim_job *parent =
