@@ -131,8 +131,7 @@ PAWL_API const char *pawl_report_name(enum pawl_report_kind kind);
 struct pawl_report {
     enum pawl_report_kind kind;
     uint8_t klass;
-    uint32_t
-        id; /* grows within a lease, below 2^24: a report is applied once; 0: the agent counts */
+    uint32_t id;  /* grows within a lease, below 2^24: applied once; 0: the agent counts */
     uint32_t tag; /* comes back in the receipt */
     uint64_t value;
     const void *bytes; /* evidence or a reference to it, up to PAWL_REPORT_BYTES_MAX; may be NULL */

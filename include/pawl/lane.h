@@ -52,17 +52,18 @@ struct pawl_claim {
     uint32_t name;        /* of that agent: the lower half of its pawl_agent_number; 0: not kept */
 };
 
-/* A lane. 0 means the default said here. */
+/*
+ * A lane. 0 means the default said here. Just after a crash there may be more leases than concurrency
+ * says: the end of a lease makes room before it is durable, and may have come undone.
+ */
 struct pawl_lane_def {
-    const char *name; /* 1 to 31 printable bytes, no '/' */
-    uint32_t weight;  /* its share where agents serve several; 0: 1; at most 65,535 */
-    uint32_t
-        concurrency; /* leases at once, all shards together; 0: no limit. Just after a crash there may be
-                             more: the end of a lease makes room before it is durable, and may come undone */
-    uint32_t rate;     /* leases a second, all shards together; 0: no limit */
-    uint32_t burst;    /* leases that an idle lane may hand out at once beyond the rate; 0: 1 */
-    uint64_t age_ns;   /* of waiting, for one step of priority; 0: no ageing; at least 1 ms */
-    uint64_t lease_ns; /* how long a lease lasts; 0: 60 s; at most 2^53 */
+    const char *name;     /* 1 to 31 printable bytes, no '/' */
+    uint32_t weight;      /* its share where agents serve several; 0: 1; at most 65,535 */
+    uint32_t concurrency; /* leases at once, all shards together; 0: no limit */
+    uint32_t rate;        /* leases a second, all shards together; 0: no limit */
+    uint32_t burst;       /* leases that an idle lane may hand out at once beyond the rate; 0: 1 */
+    uint64_t age_ns;      /* of waiting, for one step of priority; 0: no ageing; at least 1 ms */
+    uint64_t lease_ns;    /* how long a lease lasts; 0: 60 s; at most 2^53 */
 
     /* The breaker: so many failures in a row close the lane for breaker_ns (at most 2^53); then
      * at most breaker_probes leases at once (at most 65,535) try it, and if so many have done well the

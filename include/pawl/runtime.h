@@ -81,10 +81,9 @@ struct pawl_options {
     const struct pawl_lane_def *lanes;      /* for machines with lane states (lane.h) */
     unsigned lane_count;                    /* at most PAWL_LANES_MAX */
     const struct pawl_work_options *work;   /* NULL: without the work machine (work.h) */
-    uint64_t
-        orphan_ns; /* with a store: leases of agents that were there before it was opened end so
-                           long after opening, as lost, unless the agent is resumed (agent.h) by then;
-                           0: they last until their deadline */
+    /* With a store: leases of agents that were there before it was opened end so long after opening,
+     * as lost, unless the agent is resumed (agent.h) by then; 0: they last until their deadline. */
+    uint64_t orphan_ns;
 };
 
 static inline struct pawl_options pawl_options_init(void)
