@@ -48,10 +48,10 @@ struct sim_run_result {
     uint64_t digest; /* equal for two runs of the same options */
 };
 
-/* trace: where the last operations and steps of a run that fails are printed; NULL: nowhere. */
 /* Whether this run has lanes, work and agents. */
 bool sim_run_has_agents(uint64_t seed);
 
+/* trace: where the last operations and steps of a run that fails are printed; NULL: nowhere. */
 void sim_run(const struct sim_run_options *options, struct sim_run_result *result, FILE *trace);
 
 /* The smallest number of steps found with which the run fails; options->steps makes it fail. */
