@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 
 #include "store/frame.h"
 #include "store_image.h"
@@ -40,8 +39,6 @@ static const char usage[] =
     "command line is wrong.\n";
 
 enum { LOOKS_IN_USE = 8 }; /* at a store in use that seems wrong */
-
-#define LOOK_AGAIN_NS 50000000
 
 enum severity { WHOLE, TORN, CORRUPT, UNREADABLE };
 
@@ -699,12 +696,6 @@ static void forget(struct report *report)
     store_close(&report->image);
 }
 
-/* What a process that was killed had under way may still come to the disk after it: a second look. */
-static unsigned looks_at(const char *directory, const struct report *report)
-{
-    return report->in_use || is_in_use(directory) ? LOOKS_IN_USE : 2;
-}
-
 static int run(const char *command, const char *directory, bool json)
 {
     struct report *const report = calloc(1, sizeof(*report));
@@ -713,10 +704,10 @@ static int run(const char *command, const char *directory, bool json)
     if (!report)
         return tool_fail(command, "there is no memory"), UNREADABLE;
     error = look(report, directory);
-    for (unsigned looks = 1; report->severity > TORN && looks < looks_at(directory, report);
+    for (unsigned looks = 1; report->severity > TORN && looks < LOOKS_IN_USE &&
+                             (report->in_use || is_in_use(directory));
          looks++) {
         forget(report);
-        nanosleep(&(struct timespec){.tv_nsec = LOOK_AGAIN_NS}, NULL);
         error = look(report, directory);
     }
     if (json)
