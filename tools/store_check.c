@@ -178,9 +178,13 @@ static uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t size)
     return hash;
 }
 
+/* A port that wants to know does not outlive its process: recovery drops that, so it means nothing. */
 static uint64_t mix_event(uint64_t hash, const struct image_event *event)
 {
-    hash = mix_bytes(hash, &event->event, sizeof(event->event));
+    struct entry_event plain = event->event;
+
+    plain.flags &= (uint16_t)~PAWL_EVENT_COMPLETE;
+    hash = mix_bytes(hash, &plain, sizeof(plain));
     return mix_bytes(hash, event->event.payload, event->event.size);
 }
 
