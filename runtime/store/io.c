@@ -135,6 +135,8 @@ static bool finish(struct io *io)
         /* Nothing came in all that time: the disk is full, or nobody moves it. */
         if (++idle_rounds > IDLE_ROUNDS)
             return false;
+        /* A wake may come late, from one who saw this pump asleep before: it must end one wait only. */
+        pawl__park_cancel(&io->park);
         if (io->queue.used > 0)
             reap(io, LOOK_NS);
     }

@@ -1,3 +1,6 @@
+#include <poll.h>
+#include <unistd.h>
+
 #include "support/store_fixture.h"
 
 /* Two journals on one queue, pumped by hand: what the turn of an I/O thread does. */
@@ -130,6 +133,40 @@ Test(io, a_finish_that_nobody_moves_gives_up)
     cr_assert(!pawl__io_finish(&p.io, true)); /* a simulated disk moves by itself for nobody */
     pair_run(&p);
     cr_assert(pawl__io_finish(&p.io, false));
+    cr_assert_eq(load_acquire(&p.journals[0].durable), 1);
+    pair_close(&p);
+}
+
+static struct pair *waiting;
+
+/* A wait as a system has it: over at once while the park is readable, else when a write ends. */
+static int wait_as_a_system(void *user, void *queue, struct pawl_storage_done *done,
+                            unsigned capacity, uint64_t timeout_ns)
+{
+    struct pollfd woken = {.fd = waiting->io.park.event_fd, .events = POLLIN};
+
+    if (timeout_ns > 0 && poll(&woken, 1, 0) == 0 && sim_disk_next_ns(waiting->disk) != UINT64_MAX)
+        sim_disk_advance(waiting->disk, sim_disk_next_ns(waiting->disk));
+    return waiting->storage->queue_reap(user, queue, done, capacity, 0);
+}
+
+/* From one who saw the pump asleep, lost its core, and goes on when the pump is at its end. */
+Test(io, a_wake_that_comes_late_does_not_cut_the_finish_short)
+{
+    const uint64_t one = 1;
+    struct pawl_storage storage;
+    struct pair p;
+
+    pair_open(&p);
+    pawl__io_close(&p.io);
+    cr_assert_eq(pawl__io_open(&p.io, p.storage, p.list, 4, 2, 4, true), 0);
+    storage = *p.storage;
+    storage.queue_reap = wait_as_a_system;
+    p.io.storage = &storage;
+    waiting = &p;
+    pair_add(&p, 0);
+    cr_assert_eq(write(p.io.park.event_fd, &one, sizeof(one)), (ssize_t)sizeof(one));
+    cr_assert(pawl__io_finish(&p.io, true));
     cr_assert_eq(load_acquire(&p.journals[0].durable), 1);
     pair_close(&p);
 }
