@@ -7,6 +7,7 @@
  * beside its context.
  *
  *   store_image.c   the model: entries are applied to it; its hash
+ *   store_hold.c    a directory as it was at one moment
  *   store_load.c    reads a directory: which snapshot, how far the journal goes
  *   store_write.c   writes a model as a new store
  *   export.c, import.c  JSON lines
@@ -24,6 +25,7 @@
 #include "store/files.h"
 #include "store/manifest.h"
 #include "store/reader.h"
+#include "store_hold.h"
 
 /* ---- the model ------------------------------------------------------------------------------- */
 
@@ -145,7 +147,8 @@ bool image_set(void *to, const void *bytes, size_t size);
 typedef void store_say_fn(void *user, const char *text);
 
 struct store_image {
-    const struct pawl_storage *storage;
+    struct store_hold *hold;
+    const struct pawl_storage *storage; /* what is held */
     const char *directory;
     struct manifest *manifest;
     struct store_file *files; /* of all sets */
@@ -172,8 +175,8 @@ void store_say(const struct store_image *image, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /*
- * store_open - reads manifest and list of files; nothing is locked or changed. 0, or an error that
- * has been said. `image->say` and `image->user` are set before; everything else is made here.
+ * store_open - opens all files and reads the manifest; nothing is locked or changed, and what another
+ * process changes from then on is not seen (store_hold.h). 0, or an error that has been said. `image->say` and `image->user` are set before; everything else is made here.
  */
 int store_open(struct store_image *image, const struct pawl_storage *storage,
                const char *directory);

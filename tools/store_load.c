@@ -39,16 +39,21 @@ int store_open(struct store_image *image, const struct pawl_storage *storage, co
     void *const user = image->user;
     int error;
 
-    *image =
-        (struct store_image){.storage = storage, .directory = directory, .say = say, .user = user};
-    error = pawl__manifest_read(storage, directory, say_diagnostic, image, &image->manifest);
+    *image = (struct store_image){.directory = directory, .say = say, .user = user};
+    error = store_hold_open(&image->hold, storage, directory);
+    if (!error) {
+        storage = image->storage = store_hold_storage(image->hold);
+        error = pawl__manifest_read(storage, directory, say_diagnostic, image, &image->manifest);
+    }
     if (error == -ENOENT)
         store_say(image, "%s: there is no manifest: this is no store, or its name is another",
                   directory);
     else if (error && error != -EBADMSG)
         store_say(image, "%s/manifest: %s (%s)", directory, pawl_strerror(error), strerror(-error));
-    if (error)
+    if (error) {
+        store_close(image);
         return error;
+    }
     error = pawl__store_list(storage, directory, &image->files, &image->files_count);
     if (error)
         store_say(image, "%s: %s (%s)", directory, pawl_strerror(error), strerror(-error));
@@ -80,6 +85,8 @@ void store_close(struct store_image *image)
     free(image->shards);
     free(image->files);
     pawl__manifest_destroy(image->manifest);
+    store_hold_close(image->hold);
+    image->hold = NULL;
     image->shards = NULL;
     image->files = NULL;
     image->manifest = NULL;

@@ -3,9 +3,9 @@
  * what is corrupt; then at the state they lead to.
  *
  * It takes no lock and writes nothing, so it can be run at any time and on a read-only copy. Of a
- * store in use it sees a moving thing: files may come and go meanwhile, and the newest frames may
- * be half there. So where something seems wrong it looks again, a few times, before it says so; and
- * it does not compare the ways to one state, which it could only read one after the other.
+ * store in use it sees the files of one moment, which grow while it reads them: the newest frames
+ * may be half there. So where something seems wrong it looks again, a few times, before it says so;
+ * and it does not compare the ways to one state, which it could only read one after the other.
  */
 #include <inttypes.h>
 #include <pawl/error.h>
