@@ -200,17 +200,14 @@ Test(sim_model, the_first_violation_is_kept)
 
 Test(sim_run, the_same_work_in_memory_is_sound)
 {
-    uint64_t steps = 0;
-
     for (uint64_t seed = 1; seed <= 5; seed++) {
-        const struct sim_run_options options = {.seed = seed, .steps = 600, .memory = true};
+        const struct sim_run_options options = {.seed = seed, .steps = 1500, .memory = true};
         struct sim_run_result result;
 
         sim_run(&options, &result, NULL);
         cr_assert(!result.failed, "seed %d: %s: %s", (int)seed, result.rule, result.text);
-        steps += result.steps;
+        cr_assert(result.steps > 100);
     }
-    cr_assert(steps > 1000);
 }
 
 Test(sim_run, a_seed_is_one_run)
