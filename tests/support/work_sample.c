@@ -194,6 +194,7 @@ int main(int argc, char **argv)
     open_all(argv[1]);
     require(pawl_lane_pause(runtime, "verify", 0) == 0, "the lane is not paused");
     make_done();
+    usleep(50000); /* ages are told in steps of 17 ms: it is the oldest for all to see */
     make_dead();
     leased = make_leased();
     require(pawl_work_watch(port, leased, 2) == 0, "a task is not watched");

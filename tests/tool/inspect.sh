@@ -61,12 +61,12 @@ number=$("$PAWL" inspect store | sed -n 's/^\([0-9a-f]\{8\}\)  .*/\1/p')
 run 0 store --lane "$number" --state leased
 [ "$(tasks)" = "$id_leased" ] || fail "by the lane's number: $(cat out)"
 run 0 store --sort age
-# (Ages are in steps of 17 ms: some may be alike.)
 ages() {
     sed -n 's/^[0-9a-f]\{16\}  [a-z]*  *\([0-9.]*\) s  .*/\1/p' out
 }
+[ "$(tasks | head -n 1)" = "$id_done" ] || fail "the oldest is not first: $(cat out)"
 [ "$(ages | wc -l)" -eq 8 ] || fail "no ages: $(cat out)"
-ages | sort -rnc || fail "the oldest is not first: $(cat out)"
+ages | sort -rnc || fail "they are not by age: $(cat out)"
 for order in agent lane state; do
     run 0 store --sort "$order"
     [ "$(tasks | wc -l)" -eq 8 ] || fail "--sort $order: $(cat out)"
