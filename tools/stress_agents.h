@@ -68,7 +68,7 @@ pawl_work_check_fn fleet_verify;
 
 #define FLEET_LEASE_NS    (60 * MILLISECOND)
 #define FLEET_ORDER_NS    (1000 * MILLISECOND)
-#define DELAY_SLACK_NS    (400 * MILLISECOND)
+#define FLEET_DELAY_NS    (100 * MILLISECOND) /* and up to twice that, of those that are long */
 #define FLEET_BEAT_NS     (40 * MILLISECOND)
 #define FLEET_RATE        2000u
 #define FLEET_BURST       50u

@@ -143,7 +143,7 @@ void job_plan(struct fleet *fleet, struct job *job, struct random *random)
     job->payload_size = 0;
     job->delay_ns = chance(random, 10) ? random_below(random, 5 * MILLISECOND) + 1 : 0;
     if (chance(random, 1))
-        job->delay_ns = DELAY_SLACK_NS + random_below(random, DELAY_SLACK_NS);
+        job->delay_ns = FLEET_DELAY_NS + random_below(random, FLEET_DELAY_NS);
     job->deadline_ns = chance(random, 3) ? (5 + random_below(random, 60)) * MILLISECOND : 0;
     if (job->policy == FLEET_SHORT) {
         job->flags |= JOB_IS_BRIEF;

@@ -127,8 +127,7 @@ static void check_right(struct fleet_agent *a, const struct job *job,
                  "it is for agent %u alone, and agent %u has it", job->assignee - 1, a->number);
     if (verdict && job->policy != FLEET_LANE)
         job_find(a->fleet, job, FINDING_UNEXPLAINED, "it was not to be verified by agents");
-    /* A delay is counted from the turn in which the shard took the job: that may have been long. */
-    if (now_ns - job->submitted_ns + DELAY_SLACK_NS < job->delay_ns)
+    if (now_ns - job->submitted_ns < job->delay_ns)
         job_find(a->fleet, job, FINDING_MISORDERED, "it was handed out %.3f ms before its time",
                  (double)(job->delay_ns - (now_ns - job->submitted_ns)) / 1e6);
     for (unsigned i = 0; i < job->after_count; i++) {

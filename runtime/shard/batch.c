@@ -498,6 +498,7 @@ void pawl__batch(struct shard *shard, const struct pawl_event *events, uint32_t 
     while (count > 0) {
         const uint32_t now = count < BATCH_MAX ? count : BATCH_MAX;
 
+        shard->fresh_ns = 0; /* what delays count from is not before what is here was posted */
         pawl__exchange_open_local(shard);
         batch_once(shard, events, now, source);
         pawl__exchange_close_local(shard);

@@ -100,7 +100,7 @@ static int stage_leased(struct shard *shard, struct pawl_step *step, struct pawl
     claim->leases++;
     step->answer = claim->token;
     lanes->staged.lease_ns = span(lanes->parts[ticket->lane].lane->lease_ns);
-    claim->deadline_ns = shard->now_ns + lanes->staged.lease_ns;
+    claim->deadline_ns = shard_fresh_ns(shard) + lanes->staged.lease_ns;
     *timer = LEASE_TIMER_ARM;
     return 0;
 }
@@ -303,7 +303,7 @@ int pawl_step_extend(struct pawl_step *step, uint64_t for_ns)
         ticket = ticket_of(lanes, step->slot);
         if (is_leased(ticket)) {
             for_ns = span(for_ns != 0 ? for_ns : lanes->parts[ticket->lane].lane->lease_ns);
-            claim_of(step)->deadline_ns = step->shard->now_ns + for_ns;
+            claim_of(step)->deadline_ns = shard_fresh_ns(step->shard) + for_ns;
             error = pawl__timer_stage_arm(step, step->machine->lease_timer, for_ns);
         }
     }

@@ -248,6 +248,7 @@ uint32_t pawl__hand_out(struct shard *shard, const struct pawl_port *port, struc
     if (offer.count == 0)
         return 0;
     fetch(shard, &offer);
+    shard->fresh_ns = 0; /* a lease begins when it is handed out */
     lanes->to = agent;
     lanes->to_source = (uint16_t)(port->index + 1);
     deliver(shard, &offer);

@@ -142,8 +142,9 @@ struct shard {
 
     /* The turn. */
     uint64_t now_ns;
-    uint32_t since;   /* now, as slots store it */
-    uint64_t wall_ns; /* the wall clock in turn wall_turn */
+    uint64_t fresh_ns; /* the clock since the batch at hand was taken; 0: nobody has looked */
+    uint32_t since;    /* now, as slots store it */
+    uint64_t wall_ns;  /* the wall clock in turn wall_turn */
     uint64_t wall_turn;
     struct random random;
     struct table table;
@@ -222,6 +223,9 @@ bool pawl__shard_has_work(struct shard *shard);
 /* Before a shard sleeps: what its queues needed at their peak goes back to the system. */
 void pawl__shard_settle(struct shard *shard);
 
+/* Sets fresh_ns; shard_fresh_ns calls it. */
+void pawl__look_at_clock(struct shard *shard);
+
 /* Nanoseconds from now until the wheel wants attention; UINT64_MAX: never. */
 uint64_t pawl__shard_timeout_ns(struct shard *shard);
 
@@ -279,6 +283,17 @@ static inline const struct shard_machine *shard_machine_of(const struct shard *s
 {
     _Static_assert(SLOT_ALIVE == 1, "the flag lies directly above the machine's number");
     return &shard->machines_by_head[head >> 16 & (2 * MACHINES_MAX - 1)];
+}
+
+/*
+ * What delays count from: not before the event at hand was posted, however long this turn has lasted.
+ * One look at the clock a batch, and only where a step asks.
+ */
+static inline uint64_t shard_fresh_ns(struct shard *shard)
+{
+    if (unlikely(shard->fresh_ns == 0))
+        pawl__look_at_clock(shard);
+    return shard->fresh_ns;
 }
 
 /* The wall clock, once a turn; 0: there is none. */

@@ -55,9 +55,9 @@ static uint32_t node_alloc(struct shard *shard, uint32_t slot_index, unsigned ti
 }
 
 /* The first tick at or after now + delay. */
-static uint64_t expiry_tick(const struct shard *shard, uint64_t delay_ns)
+static uint64_t expiry_tick(struct shard *shard, uint64_t delay_ns)
 {
-    const uint64_t since_open = shard->now_ns - shard->open_ns;
+    const uint64_t since_open = shard_fresh_ns(shard) - shard->open_ns;
     const uint64_t at = since_open + delay_ns < since_open ? UINT64_MAX : since_open + delay_ns;
 
     return at / shard->tick_ns + (at % shard->tick_ns != 0);

@@ -26,13 +26,18 @@
 /* Freed bytes from which on an allocator is asked to give its pages back before the shard sleeps. */
 #define ARENA_TRIM_MIN (UINT64_C(1) << 20)
 
-static void begin(struct shard *shard)
+void pawl__look_at_clock(struct shard *shard)
 {
     const uint64_t now = shard->clock->now_ns(shard->clock->user);
 
     /* Host threads that take turns with one shard may read clocks that differ by a little. */
-    if (now > shard->now_ns)
-        shard->now_ns = now;
+    shard->fresh_ns = now > shard->now_ns ? now : shard->now_ns;
+}
+
+static void begin(struct shard *shard)
+{
+    pawl__look_at_clock(shard);
+    shard->now_ns = shard->fresh_ns;
     shard->since = (uint32_t)((shard->now_ns - shard->open_ns) >> SINCE_SHIFT);
     shard->count.turns++;
     if (shard->durable != NULL)

@@ -309,3 +309,47 @@ Test(timers_due, a_cancel_in_the_turn_in_which_it_is_due_wins_when_it_is_handled
     cr_assert_eq(f.undelivered_count, 0);
     fixture_close(&f);
 }
+
+/* ---- a turn that lasts --------------------------------------------------------------------------- */
+
+static struct pawl_port *late;
+
+/* As if the shard had lost its core for so long, in which somebody else posts. */
+static void lose_the_core(struct pawl_step *step, struct puppet *puppet,
+                          const struct pawl_event *event)
+{
+    const struct pawl_event armed = {.task = task, .code = P_CALL, .arg = {puppet_word(arm)}};
+
+    (void)step, (void)puppet, (void)event;
+    pawl_virtual_clock_advance_to(f.clock, fixture_now(&f) + 100 * FIXTURE_MS);
+    cr_assert_eq(pawl_port_post(late, &armed, 1), 1);
+}
+
+/* A delay counts from the event, not from the beginning of the turn that had begun long before. */
+Test(timers_due, a_delay_does_not_begin_before_its_event_was_posted)
+{
+    struct pawl_event first = {.code = P_CALL,
+                               .flags = PAWL_EVENT_CONTROL, /* a turn takes it before `late`'s */
+                               .arg = {puppet_word(lose_the_core)}};
+    uint64_t posted_ns;
+
+    timers_open(0);
+    cr_assert_eq(pawl_port_open(f.runtime, NULL, &late), 0);
+    fixture_run(&f); /* the shard knows both ports */
+    which = 0;
+    delay = 10 * FIXTURE_MS;
+    trace_clear();
+    first.task = task;
+    cr_assert_eq(pawl_port_post(f.port, &first, 1), 1);
+    fixture_turn(&f);
+    posted_ns = fixture_now(&f);
+    cr_assert_eq(trace.count, 0);
+    fixture_advance(&f, delay - 1);
+    cr_assert_eq(trace.count, 0);
+    fixture_advance(&f, 2 * FIXTURE_MS);
+    cr_assert_eq(trace.count, 1);
+    cr_assert(fixture_now(&f) >= posted_ns + delay);
+    while (pawl_port_close(late, 0) == -EAGAIN)
+        fixture_turn(&f);
+    fixture_close(&f);
+}
