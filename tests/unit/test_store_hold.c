@@ -1,11 +1,11 @@
 #include "store_hold.h"
 
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
 
 #include "sim_disk.h"
 #include "store/files.h"
+#include "support/test.h"
 
 #define MANIFEST "manifest"
 #define FIRST    "0001-0000-000000000001.journal"
