@@ -36,6 +36,9 @@
 #include "store/entry.h"
 #include "store/format.h"
 
+/* How far ahead lines are asked for: the disk had those that are written anew last. */
+#define STREAM_AHEAD 1024u
+
 /* A group's buffer; a frame lies in one group. */
 #define GROUP_BYTES FRAME_PAYLOAD_MAX
 _Static_assert(GROUP_BYTES % STORE_BLOCK == 0, "whole blocks are written");
@@ -120,6 +123,7 @@ static inline void *stream_append(struct stream *stream, size_t bytes)
     stream->entries++;
     if (unlikely(stream->frame == NULL || bytes > (size_t)(stream->end - at)))
         return pawl__stream_append_slow(stream, bytes);
+    prefetch_own(at + STREAM_AHEAD);
     stream->at = at + bytes;
     return at;
 }
