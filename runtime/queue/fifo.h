@@ -77,16 +77,25 @@ static inline uint32_t fifo_count(const struct fifo *fifo)
     return fifo->count;
 }
 
-/* Appends one item of 32 bytes. False: no memory, the fifo is unchanged. */
-static inline bool fifo_push(struct fifo *fifo, const void *item)
+/* Appends one cell, to be filled now. NULL: no memory, the fifo is unchanged. */
+static inline struct cell *fifo_next(struct fifo *fifo)
 {
     if (unlikely(fifo->tail == NULL || fifo->tail_at == FIFO_CHUNK_CELLS)) {
         if (!pawl__fifo_grow(fifo))
-            return false;
+            return NULL;
     }
-    memcpy(&fifo->tail->cells[fifo->tail_at], item, sizeof(struct cell));
-    fifo->tail_at++;
     fifo->count++;
+    return &fifo->tail->cells[fifo->tail_at++];
+}
+
+/* Appends one item of 32 bytes. False: no memory, the fifo is unchanged. */
+static inline bool fifo_push(struct fifo *fifo, const void *item)
+{
+    struct cell *cell = fifo_next(fifo);
+
+    if (unlikely(cell == NULL))
+        return false;
+    memcpy(cell, item, sizeof(*cell));
     return true;
 }
 

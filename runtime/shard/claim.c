@@ -264,7 +264,7 @@ uint64_t pawl_step_agent(const struct pawl_step *step)
     if (!step_has_claim(step) || step->source == 0 || step->source == SOURCE_CREATE ||
         (step->event->flags & PAWL_EVENT_COMPLETE) == 0)
         return 0;
-    /* relaxed: as in pawl__port_complete. */
+    /* relaxed: as in port_place. */
     port = load_relaxed(&step->shard->ports->entries[step->source - 1u].port);
     agent = load_acquire(&port->agent); /* (A6) pairs with (A5) in agents.c */
     return agent != NULL ? agent->incarnation : 0;

@@ -222,9 +222,8 @@ void pawl__durable_send(struct shard *shard, uint32_t slot_index, const struct p
 
 /* ---- Effects: durable_effects.c ---- */
 
-/* A completion for a port, now or when it may be sent. durability: of the task that completes. */
-void pawl__durable_complete(struct shard *shard, uint16_t source,
-                            const struct pawl_completion *completion);
+/* A held completion (report.c) has its port where its durability will be. */
+#define HELD_DURABILITY_SHIFT 14u
 
 /* An event on its way, now or when it may leave. */
 void pawl__durable_route(struct shard *shard, const struct pawl_event *event);
@@ -354,6 +353,12 @@ static inline uint32_t durable_run(const struct durable *durable, uint32_t run)
 static inline bool durable_holds(const struct durable *durable)
 {
     return durable->frame_sync || durable->newest.serial != 0;
+}
+
+/* Which mark an effect of now waits for. */
+static inline struct durable_mark *durable_mark_of_now(struct durable *durable)
+{
+    return durable->frame_sync ? &durable->open : &durable->newest;
 }
 
 #endif /* PAWL_SHARD_DURABLE_H */

@@ -15,39 +15,6 @@
 #include "shard/shard.h"
 #include "task/event.h"
 
-/* Which mark an effect of now waits for. */
-static struct durable_mark *mark_of_now(struct durable *durable)
-{
-    return durable->frame_sync ? &durable->open : &durable->newest;
-}
-
-/* A held completion has its port where its durability will be. */
-#define HELD_DURABILITY_SHIFT 14u
-_Static_assert(PORTS_MAX < 1u << HELD_DURABILITY_SHIFT, "a port and a durability share 16 bits");
-
-void pawl__durable_complete(struct shard *shard, uint16_t source,
-                            const struct pawl_completion *completion)
-{
-    struct durable *durable = shard->durable;
-    struct pawl_completion held = *completion;
-
-    _Static_assert(sizeof(held) == sizeof(struct cell), "a completion is a cell");
-    if (!durable_holds(durable) || planted(PLANTED_ACK_BEFORE_SYNC) ||
-        (planted(PLANTED_LEASE_BEFORE_SYNC) && completion->tag == UINT32_MAX)) {
-        pawl__port_complete(shard, source, completion);
-        return;
-    }
-    held.durability = (uint16_t)(source | completion->durability << HELD_DURABILITY_SHIFT);
-    /* What no memory can be had for is told at once that it is unknown. */
-    if (pawl__chunks_ensure(&shard->chunks, 1) && fifo_push(&durable->held_completions, &held)) {
-        mark_of_now(durable)->completions++;
-        return;
-    }
-    held = *completion;
-    held.status = -EIO;
-    pawl__port_complete(shard, source, &held);
-}
-
 void pawl__durable_route(struct shard *shard, const struct pawl_event *event)
 {
     struct durable *durable = shard->durable;
@@ -59,7 +26,7 @@ void pawl__durable_route(struct shard *shard, const struct pawl_event *event)
     shard_count_routed(shard);
     CHECK(fifo_push(&durable->held_events, event)); /* a chunk was made sure of */
     shard->inflight++;
-    mark_of_now(durable)->events++;
+    durable_mark_of_now(durable)->events++;
 }
 
 static void complete_held(struct shard *shard, const struct cell *cell, int error)
@@ -74,7 +41,7 @@ static void complete_held(struct shard *shard, const struct cell *cell, int erro
         completion.status = error;
         completion.durability = PAWL_DURABILITY_MEMORY;
     }
-    pawl__port_complete(shard, source, &completion);
+    *port_place(shard, source) = completion;
 }
 
 /*

@@ -56,25 +56,10 @@ uint32_t pawl__ports_take(struct shard *shard)
     return taken;
 }
 
-void pawl__port_complete(struct shard *shard, uint16_t source,
-                         const struct pawl_completion *completion)
-{
-    const uint32_t index = source - 1u;
-    /* relaxed: a port with completions outstanding has not been closed. */
-    struct pawl_port *port = load_relaxed(&shard->ports->entries[index].port);
-    struct port_lane *lane = &port->lanes[shard->number];
-
-    CHECK(outlet_put(&lane->completions_out, completion));
-    if (!lane->flush) {
-        lane->flush = true;
-        shard->ports_flush[shard->ports_flush_count++] = (uint16_t)index;
-    }
-}
-
 void pawl__ports_flush(struct shard *shard)
 {
     for (uint32_t i = 0; i < shard->ports_flush_count; i++) {
-        /* relaxed: as in pawl__port_complete. */
+        /* relaxed: as in port_place. */
         struct pawl_port *port = load_relaxed(&shard->ports->entries[shard->ports_flush[i]].port);
         struct port_lane *lane = &port->lanes[shard->number];
 

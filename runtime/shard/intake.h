@@ -35,9 +35,26 @@ void pawl__ports_drain(struct shard *shard,
                        void (*fn)(struct shard *shard, const struct pawl_event *event,
                                   uint16_t source));
 
-/* Puts a completion for the port `source`; it has asked for one. */
-void pawl__port_complete(struct shard *shard, uint16_t source,
-                         const struct pawl_completion *completion);
+/*
+ * Where the next completion for the port `source` is to be written, now; it has asked for one.
+ * Written in place field by field, because what is written to memory in pieces and then copied as a
+ * whole waits for all stores before it, the journal's among them.
+ */
+static inline struct pawl_completion *port_place(struct shard *shard, uint16_t source)
+{
+    const uint32_t index = source - 1u;
+    /* relaxed: a port with completions outstanding has not been closed. */
+    struct pawl_port *port = load_relaxed(&shard->ports->entries[index].port);
+    struct port_lane *lane = &port->lanes[shard->number];
+    struct cell *cell = outlet_next(&lane->completions_out);
+
+    CHECK(cell != NULL);
+    if (!lane->flush) {
+        lane->flush = true;
+        shard->ports_flush[shard->ports_flush_count++] = (uint16_t)index;
+    }
+    return (struct pawl_completion *)(void *)cell;
+}
 
 /* Events posted and not yet taken by a shard, for drain's report. */
 uint64_t pawl__ports_waiting(const struct port_registry *registry, uint32_t shard);

@@ -56,7 +56,7 @@ void pawl__refusals_note(struct shard *shard, const struct pawl_event *event, ui
 
     if (event->tag == PAWL__LEASE_TAG) /* a lease that was refused, not a report */
         return;
-    /* relaxed: as in pawl__port_complete. */
+    /* relaxed: as in port_place. */
     agent = load_acquire(&load_relaxed(&shard->ports->entries[source - 1u].port)->agent); /* (A6) */
     if (agent == NULL)
         return;

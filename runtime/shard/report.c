@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "base/planted.h"
 #include "shard/alias.h"
 #include "shard/durable.h"
 #include "shard/exchange.h"
@@ -58,6 +59,59 @@ static bool is_asked_durably(const struct shard *shard, const struct pawl_event 
     return shard->durable != NULL && (event->flags & PAWL_EVENT_DURABLE) != 0;
 }
 
+_Static_assert(PORTS_MAX < 1u << HELD_DURABILITY_SHIFT, "a port and a durability share 16 bits");
+
+/*
+ * Where a completion that waits for the disk is to be written; durable_effects.c sends it. Then
+ * *durability says the port too. One that need not wait is written for the port at once, and so is
+ * one for which there is no memory: that its step's fate is unknown.
+ */
+static struct pawl_completion *hold(struct shard *shard, uint16_t source, uint32_t tag,
+                                    uint16_t *durability, int32_t *status)
+{
+    struct durable *durable = shard->durable;
+    struct cell *cell = NULL;
+
+    if (!durable_holds(durable) || planted(PLANTED_ACK_BEFORE_SYNC) ||
+        (planted(PLANTED_LEASE_BEFORE_SYNC) && tag == UINT32_MAX))
+        return port_place(shard, source);
+    if (likely(pawl__chunks_ensure(&shard->chunks, 1)))
+        cell = fifo_next(&durable->held_completions);
+    if (unlikely(cell == NULL)) {
+        *status = -EIO;
+        return port_place(shard, source);
+    }
+    *durability = (uint16_t)(source | *durability << HELD_DURABILITY_SHIFT);
+    durable_mark_of_now(durable)->completions++;
+    return (struct pawl_completion *)(void *)cell;
+}
+
+/* Field by field: port_place says why. */
+static inline void fill(struct pawl_completion *completion, struct pawl_task task, uint32_t tag,
+                        int32_t status, unsigned state, unsigned durability, uint32_t version,
+                        uint64_t value)
+{
+    completion->task = task;
+    completion->tag = tag;
+    completion->status = status;
+    completion->state = (uint16_t)state;
+    completion->durability = (uint16_t)durability;
+    completion->version = version;
+    completion->value = value;
+}
+
+static __attribute__((noinline)) void complete_durably(struct shard *shard, uint16_t source,
+                                                       struct pawl_task task, uint32_t tag,
+                                                       unsigned state, uint32_t version,
+                                                       uint64_t value)
+{
+    uint16_t durability = (uint16_t)shard->step.machine->durability;
+    int32_t status = 0;
+    struct pawl_completion *completion = hold(shard, source, tag, &durability, &status);
+
+    fill(completion, task, tag, status, state, durability, version, value);
+}
+
 void pawl__report_done(struct shard *shard, const struct pawl_event *event, uint16_t source,
                        struct pawl_task task, unsigned state, uint32_t version, uint64_t value)
 {
@@ -69,18 +123,11 @@ void pawl__report_done(struct shard *shard, const struct pawl_event *event, uint
         return;
     }
     if ((event->flags & PAWL_EVENT_COMPLETE) != 0) {
-        const struct pawl_completion completion = {.task = task,
-                                                   .tag = event->tag,
-                                                   .state = (uint16_t)state,
-                                                   .durability = (uint16_t)durability,
-                                                   .version = version,
-                                                   .value = value};
-
         if (unlikely(durability != PAWL_DURABILITY_MEMORY ||
                      (shard->durable != NULL && event->code == PAWL_CODE_CREATE)))
-            pawl__durable_complete(shard, source, &completion);
+            complete_durably(shard, source, task, event->tag, state, version, value);
         else
-            pawl__port_complete(shard, source, &completion);
+            fill(port_place(shard, source), task, event->tag, 0, state, durability, version, value);
     }
     if ((event->flags & PAWL_EVENT_ASK) != 0)
         reply(shard, event, value, 0,
@@ -122,15 +169,14 @@ void pawl__report_failed(struct shard *shard, const struct pawl_event *event, ui
         return;
     }
     if ((event->flags & PAWL_EVENT_COMPLETE) != 0) {
-        const struct pawl_completion completion = {
-            .task = task, .tag = event->tag, .status = error};
+        uint16_t durability = PAWL_DURABILITY_MEMORY;
+        struct pawl_completion *completion;
 
         if (shard->lanes != NULL)
             pawl__refusals_note(shard, event, source, error);
-        if (shard->durable != NULL)
-            pawl__durable_complete(shard, source, &completion);
-        else
-            pawl__port_complete(shard, source, &completion);
+        completion = shard->durable != NULL ? hold(shard, source, event->tag, &durability, &error)
+                                            : port_place(shard, source);
+        fill(completion, task, event->tag, error, 0, durability, 0, 0);
     } else if ((event->flags & PAWL_EVENT_ASK) != 0)
         reply(shard, event, task.id, error, is_asked_durably(shard, event));
     else
