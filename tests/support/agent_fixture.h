@@ -1,6 +1,6 @@
 /*
  * agent_fixture.h - for tests: a machine whose tasks agents work on, with a handler for each
- * report.
+ * report; agents of lane "work"; and a runtime with the test's own options that has both.
  *
  * A chore is ready, busy, over or gone. In busy each report is held against the lease, as a machine
  * should; what was accepted is counted in the context. "accept" is deferred in busy and noted in
@@ -206,6 +206,13 @@ static inline struct pawl_task chore_create(struct pawl_runtime *runtime, unsign
     return task;
 }
 
+/* In lane "work". */
+static inline struct pawl_task chore_make(struct pawl_runtime *runtime, unsigned shard)
+{
+    return chore_create(runtime, shard,
+                        &(struct chore){.claim = {.lane = pawl_lane_number("work")}});
+}
+
 static inline struct chore chore_of(struct pawl_runtime *runtime, struct pawl_task task,
                                     unsigned *state)
 {
@@ -216,6 +223,57 @@ static inline struct chore chore_of(struct pawl_runtime *runtime, struct pawl_ta
     if (state != NULL)
         *state = view.state;
     return chore;
+}
+
+/* ---- agents ---- */
+
+static const char *const work_only[] = {"work"};
+
+/* The error of opening it; options: all but the lanes. */
+static inline int chore_try_agent(struct pawl_runtime *runtime, struct pawl_agent_options options,
+                                  struct pawl_agent **agent)
+{
+    options.lanes = work_only;
+    options.lanes_count = 1;
+    return pawl_agent_open(runtime, &options, agent);
+}
+
+static inline struct pawl_agent *chore_agent(struct pawl_runtime *runtime,
+                                             struct pawl_agent_options options)
+{
+    struct pawl_agent *agent = NULL;
+    const int error = chore_try_agent(runtime, options, &agent);
+
+    cr_assert_eq(error, 0, "pawl_agent_open: %d", error);
+    return agent;
+}
+
+/* ---- a runtime of the test's own making: with threads, or never started ---- */
+
+static struct pawl_machine *chores_machine;
+
+/* Opened, not started; options: all but the machines, and the lanes if "work" is enough. */
+static inline struct pawl_runtime *chores_open(struct pawl_options options)
+{
+    static const struct pawl_lane_def lane = {.name = "work"};
+    struct pawl_runtime *runtime = NULL;
+
+    cr_assert_eq(pawl_machine_compile(&chore_machine, NULL, NULL, &chores_machine), 0);
+    options.machines = (const struct pawl_machine *const *)&chores_machine;
+    options.machine_count = 1;
+    options.no_huge_pages = 1;
+    if (options.lanes == NULL) {
+        options.lanes = &lane;
+        options.lane_count = 1;
+    }
+    cr_assert_eq(pawl_open(&options, &runtime), 0);
+    return runtime;
+}
+
+static inline void chores_close(struct pawl_runtime *runtime)
+{
+    cr_assert_eq(pawl_close(runtime), 0);
+    pawl_machine_destroy(chores_machine);
 }
 
 #endif /* PAWL_TESTS_SUPPORT_AGENT_FIXTURE_H */

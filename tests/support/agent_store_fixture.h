@@ -21,7 +21,8 @@
 
 static struct store_fixture s;
 
-static inline void durable_open(unsigned shards)
+/* options: all but the first machine, which is the chore, and the lanes. */
+static inline void durable_open_with(struct store_fixture_options options)
 {
     static const struct pawl_lane_def lanes[] = {
         {.name = "work", .lease_ns = 100 * FIXTURE_SECOND}};
@@ -29,8 +30,15 @@ static inline void durable_open(unsigned shards)
 
     chore = chore_machine;
     chore.durability = PAWL_DURABILITY_SYNC;
-    store_begin(&s, &(struct store_fixture_options){
-                        .machines = {&chore}, .shards = shards, .lanes = lanes, .lane_count = 1});
+    options.machines[0] = &chore;
+    options.lanes = lanes;
+    options.lane_count = 1;
+    store_begin(&s, &options);
+}
+
+static inline void durable_open(unsigned shards)
+{
+    durable_open_with((struct store_fixture_options){.shards = shards});
 }
 
 static inline struct pawl_task durable_chore_on(unsigned shard)
@@ -49,11 +57,9 @@ static inline struct pawl_task durable_chore_on(unsigned shard)
 static inline int durable_try_agent(const char *name, uint32_t credits, uint64_t resume,
                                     struct pawl_agent **agent)
 {
-    static const char *const lane = "work";
-    const struct pawl_agent_options options = {
-        .name = name, .lanes = &lane, .lanes_count = 1, .credits = credits, .resume = resume};
-
-    return pawl_agent_open(s.f.runtime, &options, agent);
+    return chore_try_agent(
+        s.f.runtime,
+        (struct pawl_agent_options){.name = name, .credits = credits, .resume = resume}, agent);
 }
 
 static inline struct pawl_agent *durable_agent(const char *name, uint32_t credits, uint64_t resume)
@@ -88,8 +94,9 @@ static inline void durable_close(struct pawl_agent *agent)
 {
     int error;
 
-    while ((error = pawl_agent_close(agent, 0)) != 0) {
+    for (unsigned calls = 1; (error = pawl_agent_close(agent, 0)) != 0; calls++) {
         cr_assert_eq(error, -EAGAIN);
+        cr_assert(calls < 20, "it does not come to an end");
         store_run(&s);
     }
 }

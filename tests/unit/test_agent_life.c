@@ -20,14 +20,6 @@ static int open_as(const struct pawl_agent_options *options)
     return error;
 }
 
-/* Leases that the host takes in hand. */
-static void take(struct pawl_agent *agent, struct pawl_lease *leases, unsigned count)
-{
-    pawl_agent_next(agent, leases, 0, 0);
-    fixture_run(&f);
-    cr_assert_eq(pawl_agent_next(agent, leases, count, 0), (int)count);
-}
-
 static struct chore chore_at(struct pawl_task task)
 {
     return chore_of(f.runtime, task, NULL);
@@ -143,7 +135,7 @@ Test(agent_life, leases_in_hand_are_lost_with_the_agent)
     agent = agents_agent("agent", 4, 0);
     for (unsigned i = 0; i < 4; i++)
         agents_chore(i % 2);
-    take(agent, leases, 4);
+    agents_take(agent, leases, 4);
     agents_close(agent);
     for (unsigned i = 0; i < 4; i++) {
         cr_assert_eq(chore_at(leases[i].task).lost, 1u);
@@ -151,7 +143,7 @@ Test(agent_life, leases_in_hand_are_lost_with_the_agent)
     }
     /* Others get them, at once. */
     agent = agents_agent("agent", 4, 0);
-    take(agent, leases, 4);
+    agents_take(agent, leases, 4);
     agents_close(agent);
     fixture_close(&f);
 }
@@ -210,7 +202,7 @@ Test(agent_life, what_was_reported_before_the_end_counts)
     agent = agents_agent("agent", 20, 0);
     for (unsigned i = 0; i < 20; i++)
         agents_chore(i % 2);
-    take(agent, leases, 20);
+    agents_take(agent, leases, 20);
     for (unsigned i = 0; i < 20; i++)
         cr_assert_eq(pawl_agent_report(agent, &leases[i], &done), 0);
     agents_close(agent);
@@ -232,7 +224,7 @@ Test(agent_life, receipts_that_nobody_takes_do_not_hold_it_up)
     agent = agents_agent("agent", 3, 0);
     for (unsigned i = 0; i < 3; i++)
         tasks[i] = agents_chore(0);
-    take(agent, leases, 1);
+    agents_take(agent, leases, 1);
     while (pawl_agent_report(agent, &leases[0], &progress) == 0)
         fixture_run(&f);
     agents_close(agent);
@@ -251,7 +243,7 @@ Test(agent_life, a_report_that_its_task_keeps_does_not_hold_it_up)
     agents_open(1, 100 * SECOND);
     agent = agents_agent("agent", 1, 0);
     agents_chore(0);
-    take(agent, &lease, 1);
+    agents_take(agent, &lease, 1);
     cr_assert_eq(pawl_agent_report(agent, &lease, &accept), 0);
     fixture_run(&f);
     cr_assert_eq(pawl_agent_settle(agent, 0), -EAGAIN);
@@ -271,7 +263,7 @@ Test(agent_life, nothing_is_done_with_an_agent_that_is_being_closed)
     agents_open(1, 100 * SECOND);
     agent = agents_agent("agent", 1, 0);
     agents_chore(0);
-    take(agent, &lease, 1);
+    agents_take(agent, &lease, 1);
     cr_assert_eq(pawl_agent_close(agent, 0), -EAGAIN);
     cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), -EBUSY);
     cr_assert_eq(pawl_agent_report(agent, &lease, &done), -EBUSY);
@@ -290,7 +282,7 @@ Test(agent_life, it_ends_in_a_runtime_that_was_stopped)
     idle = agents_agent("agent", 3, 0);
     agents_chore(0);
     agents_chore(1);
-    take(agent, &lease, 1);
+    agents_take(agent, &lease, 1);
     cr_assert_eq(pawl_agent_next(idle, &lease, 1, 0), 0);
     cr_assert_eq(pawl_agent_report(agent, &lease, &(struct pawl_report){.kind = PAWL_REPORT_DONE}),
                  0);
@@ -305,25 +297,17 @@ Test(agent_life, it_ends_in_a_runtime_that_was_stopped)
 Test(agent_life, it_ends_in_a_runtime_that_was_never_started)
 {
     struct pawl_options options = PAWL_OPTIONS_INIT;
-    const struct pawl_agent_options own = {.name = "agent", .lanes = work_only, .lanes_count = 1};
-    struct pawl_machine *machine;
     struct pawl_runtime *runtime;
     struct pawl_agent *agent;
     struct pawl_lease lease;
 
-    cr_assert_eq(pawl_machine_compile(&chore_machine, NULL, NULL, &machine), 0);
-    options.machines = (const struct pawl_machine *const *)&machine;
-    options.machine_count = 1;
     options.shards = 2;
-    options.lanes = agents_lanes;
-    options.lane_count = 2;
     options.drive = PAWL_DRIVE_HOST;
-    cr_assert_eq(pawl_open(&options, &runtime), 0);
-    cr_assert_eq(pawl_agent_open(runtime, &own, &agent), 0);
+    runtime = chores_open(options);
+    agent = chore_agent(runtime, (struct pawl_agent_options){.name = "agent"});
     cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 0);
     cr_assert_eq(pawl_agent_close(agent, 0), 0);
-    cr_assert_eq(pawl_close(runtime), 0);
-    pawl_machine_destroy(machine);
+    chores_close(runtime);
 }
 
 /*
@@ -362,7 +346,7 @@ Test(agent_life, agents_that_come_and_go_lose_no_task)
             agents_close(agents[i]);
     }
     last = agents_agent("agent", 64, 0);
-    take(last, leases, 30);
+    agents_take(last, leases, 30);
     agents_close(last);
     fixture_close(&f);
 }

@@ -1,15 +1,13 @@
 /*
  * An agent at work: where its credits go, which leases it is given, what becomes of its reports.
- * Where the order matters the test turns the shards itself.
+ * The test turns the shards itself. An agent that waits is in test_agent_wait.c.
  */
-#include <poll.h>
-#include <pthread.h>
-#include <time.h>
-
 #include "shard/agents.h"
 #include "support/agents_fixture.h"
 
 #define SECOND FIXTURE_SECOND
+
+static const struct pawl_report done = {.kind = PAWL_REPORT_DONE};
 
 /* Grants, lets the shards turn, takes what has come. */
 static int next(struct pawl_agent *agent, struct pawl_lease *taken, unsigned capacity)
@@ -23,37 +21,10 @@ static int next(struct pawl_agent *agent, struct pawl_lease *taken, unsigned cap
     return first + pawl_agent_next(agent, taken + first, capacity - (unsigned)first, 0);
 }
 
-static struct pawl_lease lease_one(struct pawl_agent *agent)
-{
-    struct pawl_lease lease = {.token = 0};
-
-    cr_assert_eq(next(agent, &lease, 1), 1);
-    return lease;
-}
-
 static int report(struct pawl_agent *agent, const struct pawl_lease *lease,
                   enum pawl_report_kind kind)
 {
     return pawl_agent_report(agent, lease, &(struct pawl_report){.kind = kind, .tag = 77});
-}
-
-/* The one receipt that is there, or comes when the shards turn. */
-static struct pawl_receipt receipt_of(struct pawl_agent *agent)
-{
-    struct pawl_receipt receipt[2];
-
-    memset(receipt, 0xff, sizeof(receipt));
-    fixture_run(&f);
-    cr_assert_eq(pawl_agent_receipts(agent, receipt, 2), 1);
-    return receipt[0];
-}
-
-/* Reports, and says what became of it. */
-static int told(struct pawl_agent *agent, const struct pawl_lease *lease,
-                const struct pawl_report *given)
-{
-    cr_assert_eq(pawl_agent_report(agent, lease, given), 0);
-    return receipt_of(agent).status;
 }
 
 /* ---- Leases ---- */
@@ -67,7 +38,7 @@ Test(agents, a_lease_says_which_task_and_until_when)
     agents_open(1, 10 * SECOND);
     agent = agents_agent("one", 0, 0);
     task = agents_chore(0);
-    lease = lease_one(agent);
+    lease = agents_lease(agent);
     cr_assert_eq(lease.task.id, task.id);
     cr_assert(lease.token != 0);
     cr_assert_eq(lease.machine, 0u);
@@ -150,15 +121,15 @@ Test(agents, a_lease_that_nobody_reports_does_not_keep_its_credit)
     agents_open(1, 10 * SECOND);
     agent = agents_agent("forgetful", 1, 0);
     agents_chore(0);
-    first = lease_one(agent);
+    first = agents_lease(agent);
     fixture_advance(&f, 9 * SECOND);
     cr_assert_eq(next(agent, &second, 1), 0);
     fixture_advance(&f, 2 * SECOND);
     cr_assert_eq(next(agent, &second, 1), 1);
     cr_assert(second.token > first.token);
     /* What it says of the first now is too late, and leaves the second alone. */
-    cr_assert_eq(told(agent, &first, &(struct pawl_report){.kind = PAWL_REPORT_DONE}), -ESTALE);
-    cr_assert_eq(told(agent, &second, &(struct pawl_report){.kind = PAWL_REPORT_DONE}), 0);
+    cr_assert_eq(agents_told(agent, &first, &done), -ESTALE);
+    cr_assert_eq(agents_told(agent, &second, &done), 0);
     agents_close(agent);
     fixture_close(&f);
 }
@@ -173,12 +144,12 @@ Test(agents, an_extended_lease_keeps_its_credit)
     agent = agents_agent("slow", 1, 0);
     agents_chore(0);
     agents_chore(0);
-    lease = lease_one(agent);
-    cr_assert_eq(told(agent, &lease, &extend), 0);
+    lease = agents_lease(agent);
+    cr_assert_eq(agents_told(agent, &lease, &extend), 0);
     fixture_advance(&f, 20 * SECOND);
     cr_assert_eq(next(agent, &more, 1), 0);
     cr_assert_eq(next(agent, &more, 1), 0);
-    cr_assert_eq(told(agent, &lease, &(struct pawl_report){.kind = PAWL_REPORT_DONE}), 0);
+    cr_assert_eq(agents_told(agent, &lease, &done), 0);
     cr_assert_eq(next(agent, &more, 1), 1);
     agents_close(agent);
     fixture_close(&f);
@@ -250,9 +221,9 @@ Test(agents, a_receipt_says_what_became_of_a_report)
     agents_open(1, 10 * SECOND);
     agent = agents_agent("one", 1, 0);
     agents_chore(0);
-    lease = lease_one(agent);
+    lease = agents_lease(agent);
     cr_assert_eq(report(agent, &lease, PAWL_REPORT_PROGRESS), 0);
-    receipt = receipt_of(agent);
+    receipt = agents_receipt(agent);
     cr_assert_eq(receipt.status, 0);
     cr_assert_eq(receipt.task.id, lease.task.id);
     cr_assert_eq(receipt.token, lease.token);
@@ -261,7 +232,7 @@ Test(agents, a_receipt_says_what_became_of_a_report)
     cr_assert_eq(receipt.value, 1u); /* the machine answers with the id */
     cr_assert_eq(receipt.state, (unsigned)C_BUSY);
     cr_assert_eq(report(agent, &lease, PAWL_REPORT_DONE), 0);
-    receipt = receipt_of(agent);
+    receipt = agents_receipt(agent);
     cr_assert_eq(receipt.id, 2u);
     cr_assert_eq(receipt.state, (unsigned)C_OVER);
     agents_close(agent);
@@ -280,8 +251,8 @@ Test(agents, evidence_reaches_the_task)
     agents_open(1, 10 * SECOND);
     agent = agents_agent("one", 1, 0);
     agents_chore(0);
-    lease = lease_one(agent);
-    cr_assert_eq(told(agent, &lease, &note), 0);
+    lease = agents_lease(agent);
+    cr_assert_eq(agents_told(agent, &lease, &note), 0);
     chore = chore_of(f.runtime, lease.task, NULL);
     cr_assert_eq(chore.noted_size, PAWL_REPORT_BYTES_MAX);
     cr_assert(memcmp(&chore.noted, "evidence", 8) == 0);
@@ -303,7 +274,7 @@ Test(agents, what_makes_no_report_is_refused_at_once)
     agents_open(1, 10 * SECOND);
     agent = agents_agent("one", 1, 0);
     agents_chore(0);
-    lease = lease_one(agent);
+    lease = agents_lease(agent);
     cr_assert_eq(report(agent, &lease, PAWL_REPORT_KINDS), -EINVAL);
     cr_assert_eq(report(agent, &lease, (enum pawl_report_kind) - 1), -EINVAL);
     cr_assert_eq(report(agent, &lease, PAWL_REPORT_REJECT), -ENOTSUP);
@@ -328,7 +299,7 @@ Test(agents, reports_are_limited_until_receipts_are_taken)
     agents_open(1, 10 * SECOND);
     agent = agents_agent("chatty", 1, 5);
     agents_chore(0);
-    lease = lease_one(agent);
+    lease = agents_lease(agent);
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned i = 0; i < 5; i++)
             cr_assert_eq(report(agent, &lease, PAWL_REPORT_PROGRESS), 0);
@@ -355,14 +326,14 @@ Test(agents, a_report_with_another_token_is_refused_and_costs_nothing)
     agent = agents_agent("honest", 1, 0);
     liar = agents_agent("liar", 1, 0);
     agents_chore(0);
-    lease = lease_one(agent);
+    lease = agents_lease(agent);
     lie = lease;
     lie.token--;
-    cr_assert_eq(told(agent, &lie, &(struct pawl_report){.kind = PAWL_REPORT_DONE}), -ESTALE);
+    cr_assert_eq(agents_told(agent, &lie, &done), -ESTALE);
     /* The right token in the wrong hands. */
-    cr_assert_eq(told(liar, &lease, &(struct pawl_report){.kind = PAWL_REPORT_DONE}), -EPERM);
+    cr_assert_eq(agents_told(liar, &lease, &done), -EPERM);
     cr_assert_eq(chore_of(f.runtime, lease.task, NULL).done, 0u);
-    cr_assert_eq(told(agent, &lease, &(struct pawl_report){.kind = PAWL_REPORT_DONE}), 0);
+    cr_assert_eq(agents_told(agent, &lease, &done), 0);
     agents_close(agent);
     agents_close(liar);
     fixture_close(&f);
@@ -371,7 +342,6 @@ Test(agents, a_report_with_another_token_is_refused_and_costs_nothing)
 /* The short way through a step does not know less of whose lease it is. */
 Test(agents, a_report_after_the_end_is_refused_while_another_lease_goes_on)
 {
-    const struct pawl_report done = {.kind = PAWL_REPORT_DONE};
     struct pawl_agent *agent;
     struct pawl_lease leases[2];
 
@@ -380,9 +350,10 @@ Test(agents, a_report_after_the_end_is_refused_while_another_lease_goes_on)
     agents_chore(0);
     agents_chore(0);
     cr_assert_eq(next(agent, leases, 2), 2);
-    cr_assert_eq(told(agent, &leases[0], &done), 0);
-    cr_assert_eq(told(agent, &leases[1], &(struct pawl_report){.kind = PAWL_REPORT_PROGRESS}), 0);
-    cr_assert_eq(told(agent, &leases[0], &done), -ESTALE);
+    cr_assert_eq(agents_told(agent, &leases[0], &done), 0);
+    cr_assert_eq(
+        agents_told(agent, &leases[1], &(struct pawl_report){.kind = PAWL_REPORT_PROGRESS}), 0);
+    cr_assert_eq(agents_told(agent, &leases[0], &done), -ESTALE);
     cr_assert_eq(chore_of(f.runtime, leases[0].task, NULL).done, 1u);
     agents_close(agent);
     fixture_close(&f);
@@ -398,13 +369,13 @@ Test(agents, a_report_is_applied_once)
     agent = agents_agent("twice", 1, 0);
     agents_chore(0);
     agents_chore(0);
-    lease = lease_one(agent);
-    cr_assert_eq(told(agent, &lease, &progress), 0);
-    cr_assert_eq(told(agent, &lease, &progress), -EALREADY);
+    lease = agents_lease(agent);
+    cr_assert_eq(agents_told(agent, &lease, &progress), 0);
+    cr_assert_eq(agents_told(agent, &lease, &progress), -EALREADY);
     cr_assert_eq(next(agent, &more, 1), 0); /* it is in hand all the same */
     /* The agent counts on from what was given. */
     cr_assert_eq(report(agent, &lease, PAWL_REPORT_PROGRESS), 0);
-    cr_assert_eq(receipt_of(agent).id, 10u);
+    cr_assert_eq(agents_receipt(agent).id, 10u);
     /* Done twice before the first receipt: one of them counts, and one credit comes back. */
     cr_assert_eq(report(agent, &lease, PAWL_REPORT_DONE), 0);
     cr_assert_eq(report(agent, &lease, PAWL_REPORT_DONE), 0);
@@ -426,9 +397,9 @@ Test(agents, ids_begin_anew_with_each_lease)
     agent = agents_agent("one", 1, 0);
     agents_chore(0);
     for (unsigned i = 0; i < 5; i++) {
-        lease = lease_one(agent);
+        lease = agents_lease(agent);
         cr_assert_eq(report(agent, &lease, PAWL_REPORT_FAILED), 0);
-        cr_assert_eq(receipt_of(agent).id, 1u);
+        cr_assert_eq(agents_receipt(agent).id, 1u);
     }
     cr_assert_eq(chore_of(f.runtime, lease.task, NULL).failed, 5u);
     agents_close(agent);
@@ -520,7 +491,7 @@ Test(agents, a_silent_agent_loses_its_lease_and_may_come_back)
     agents_open(1, 10 * SECOND);
     cr_assert_eq(pawl_agent_open(f.runtime, &options, &agent), 0);
     task = agents_chore(0);
-    lease = lease_one(agent);
+    lease = agents_lease(agent);
     for (unsigned i = 0; i < 5; i++) {
         fixture_advance(&f, SECOND * 9 / 10);
         pawl_agent_beat(agent);
@@ -530,177 +501,10 @@ Test(agents, a_silent_agent_loses_its_lease_and_may_come_back)
     fixture_advance(&f, SECOND * 3 / 2);
     cr_assert_eq(chore_of(f.runtime, task, &state).lost, 1u);
     cr_assert_eq(state, (unsigned)C_READY);
-    cr_assert_eq(told(agent, &lease, &(struct pawl_report){.kind = PAWL_REPORT_DONE}), -EPROTO);
-    again = lease_one(agent);
+    cr_assert_eq(agents_told(agent, &lease, &done), -EPROTO);
+    again = agents_lease(agent);
     cr_assert_eq(again.task.id, task.id);
     cr_assert(again.token > lease.token);
     agents_close(agent);
     fixture_close(&f);
-}
-
-/* ---- Waiting: a runtime with threads of its own ---- */
-
-struct threads {
-    struct pawl_machine *machine;
-    struct pawl_runtime *runtime;
-};
-
-static struct threads threads_open(void)
-{
-    struct pawl_options options = PAWL_OPTIONS_INIT;
-    struct threads t = {NULL, NULL};
-
-    cr_assert_eq(pawl_machine_compile(&chore_machine, NULL, NULL, &t.machine), 0);
-    options.machines = (const struct pawl_machine *const *)&t.machine;
-    options.machine_count = 1;
-    options.shards = 2;
-    options.no_pin = 1;
-    options.spin_ns = 1;
-    options.no_huge_pages = 1;
-    options.lanes = agents_lanes;
-    options.lane_count = 2;
-    cr_assert_eq(pawl_open(&options, &t.runtime), 0);
-    cr_assert_eq(pawl_start(t.runtime), 0);
-    return t;
-}
-
-static void threads_close(struct threads *t)
-{
-    cr_assert_eq(pawl_close(t->runtime), 0);
-    pawl_machine_destroy(t->machine);
-}
-
-static void nap(unsigned ms)
-{
-    nanosleep(&(struct timespec){.tv_nsec = (long)ms * 1000000}, NULL);
-}
-
-static void *create_later(void *runtime)
-{
-    nap(20);
-    chore_create(runtime, 1, &(struct chore){.claim = {.lane = pawl_lane_number("work")}});
-    return NULL;
-}
-
-static void *stop_later(void *runtime)
-{
-    nap(20);
-    pawl_stop(runtime);
-    return NULL;
-}
-
-static void wait_for_work(bool pollable)
-{
-    const struct pawl_agent_options options = {.name = "waiter",
-                                               .lanes = work_only,
-                                               .lanes_count = 1,
-                                               .heartbeat_ns = 5 * FIXTURE_MS,
-                                               .pollable = pollable};
-    struct threads t = threads_open();
-    struct pawl_agent *agent;
-    struct pawl_lease lease;
-    pthread_t thread;
-
-    cr_assert_eq(pawl_agent_open(t.runtime, &options, &agent), 0);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 2 * FIXTURE_MS), 0);
-    cr_assert_eq(pthread_create(&thread, NULL, create_later, t.runtime), 0);
-    /* To wait is a sign of life: nobody takes it for dead meanwhile. */
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, UINT64_MAX), 1);
-    pthread_join(thread, NULL);
-    cr_assert_eq(report(agent, &lease, PAWL_REPORT_DONE), 0);
-    cr_assert_eq(pawl_agent_settle(agent, UINT64_MAX), 0);
-    cr_assert_eq(chore_of(t.runtime, lease.task, NULL).done, 1u);
-    cr_assert_eq(chore_of(t.runtime, lease.task, NULL).lost, 0u);
-    cr_assert_eq(pthread_create(&thread, NULL, stop_later, t.runtime), 0);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, UINT64_MAX), -EBUSY);
-    pthread_join(thread, NULL);
-    cr_assert_eq(pawl_agent_close(agent, 0), 0);
-    threads_close(&t);
-}
-
-Test(agents, waiting_ends_with_work_and_with_the_runtime)
-{
-    wait_for_work(false);
-}
-
-Test(agents, waiting_with_a_descriptor_is_no_different)
-{
-    wait_for_work(true);
-}
-
-static bool is_readable(int fd, int timeout_ms)
-{
-    struct pollfd readable = {.fd = fd, .events = POLLIN};
-
-    return poll(&readable, 1, timeout_ms) == 1;
-}
-
-Test(agents, the_descriptor_tells_of_leases_and_of_receipts)
-{
-    const struct pawl_agent_options options = {
-        .name = "poller", .lanes = work_only, .lanes_count = 1, .pollable = true};
-    const struct chore chore = {.claim = {.lane = pawl_lane_number("work")}};
-    struct threads t = threads_open();
-    struct pawl_receipt receipt;
-    struct pawl_agent *agent;
-    struct pawl_lease lease;
-    unsigned receipts = 0;
-    int fd;
-
-    cr_assert_eq(pawl_agent_open(t.runtime, &options, &agent), 0);
-    fd = pawl_agent_fd(agent);
-    cr_assert(fd >= 0);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 0);
-    cr_assert(!is_readable(fd, 10));
-    chore_create(t.runtime, 0, &chore);
-    while (receipts < 50) {
-        while (pawl_agent_next(agent, &lease, 1, 0) == 1)
-            cr_assert_eq(report(agent, &lease, PAWL_REPORT_DONE), 0);
-        if (pawl_agent_receipts(agent, &receipt, 1) == 0) {
-            cr_assert(is_readable(fd, 10000));
-            continue;
-        }
-        cr_assert_eq(receipt.status, 0);
-        chore_create(t.runtime, ++receipts % 2, &chore);
-    }
-    cr_assert_eq(pawl_agent_close(agent, UINT64_MAX), 0);
-    threads_close(&t);
-}
-
-Test(agents, a_descriptor_is_offered_where_it_was_asked_for)
-{
-    const struct pawl_agent_options options = {
-        .name = "host", .lanes = work_only, .lanes_count = 1, .pollable = true};
-    struct pawl_agent *agent;
-
-    agents_open(1, 10 * SECOND);
-    cr_assert_eq(pawl_agent_open(f.runtime, &options, &agent), 0);
-    cr_assert_eq(pawl_agent_fd(agent), -ENOTSUP);
-    agents_close(agent);
-    agent = agents_agent("plain", 1, 0);
-    cr_assert_eq(pawl_agent_fd(agent), -ENOTSUP);
-    agents_close(agent);
-    fixture_close(&f);
-}
-
-/* One that pawl_agent_settle has taken in is still to be taken. */
-Test(agents, the_descriptor_tells_of_a_receipt_that_was_here_before_it_was_asked_for)
-{
-    const struct pawl_agent_options options = {
-        .name = "poller", .lanes = work_only, .lanes_count = 1, .pollable = true};
-    const struct chore chore = {.claim = {.lane = pawl_lane_number("work")}};
-    struct threads t = threads_open();
-    struct pawl_receipt receipt;
-    struct pawl_agent *agent;
-    struct pawl_lease lease;
-
-    cr_assert_eq(pawl_agent_open(t.runtime, &options, &agent), 0);
-    chore_create(t.runtime, 0, &chore);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, UINT64_MAX), 1);
-    cr_assert_eq(report(agent, &lease, PAWL_REPORT_DONE), 0);
-    cr_assert_eq(pawl_agent_settle(agent, UINT64_MAX), 0);
-    cr_assert(is_readable(pawl_agent_fd(agent), 1000));
-    cr_assert_eq(pawl_agent_receipts(agent, &receipt, 1), 1);
-    cr_assert_eq(pawl_agent_close(agent, UINT64_MAX), 0);
-    threads_close(&t);
 }

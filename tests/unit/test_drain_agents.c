@@ -8,68 +8,29 @@
 #include "support/store_fixture.h"
 #include "support/work_fixture.h"
 
-#include "support/agent_fixture.h"
+#include "support/agents_fixture.h"
 
 #define SECOND  FIXTURE_SECOND
 #define LONG_NS (600 * SECOND)
 
-static const struct pawl_lane_def lanes[] = {{.name = "work", .lease_ns = 100 * SECOND}};
-static const char *const work_only[] = {"work"};
 static const struct pawl_report done = {.kind = PAWL_REPORT_DONE};
 static const struct pawl_report extend = {.kind = PAWL_REPORT_EXTEND, .value = 200 * SECOND};
 static const struct pawl_report release = {.kind = PAWL_REPORT_RELEASE};
 
-static struct fixture f;
 static struct pawl_drain_report report;
-
-static struct pawl_agent *agent_in(struct pawl_runtime *runtime, uint32_t credits)
-{
-    const struct pawl_agent_options options = {
-        .name = "agent", .lanes = work_only, .lanes_count = 1, .credits = credits};
-    struct pawl_agent *agent = NULL;
-
-    cr_assert_eq(pawl_agent_open(runtime, &options, &agent), 0);
-    return agent;
-}
-
-static struct pawl_task make_chore(struct pawl_runtime *runtime, unsigned shard)
-{
-    return chore_create(runtime, shard,
-                        &(struct chore){.claim = {.lane = pawl_lane_number("work")}});
-}
 
 static struct pawl_agent *open_with_leases(struct pawl_lease *leases, unsigned count)
 {
     struct pawl_agent *agent;
 
-    fixture_open(&f, &(struct fixture_options){.machines = {&chore_machine, &puppet_machine},
-                                               .shards = 2,
-                                               .lanes = lanes,
-                                               .lane_count = 1});
-    agent = agent_in(f.runtime, count);
+    agents_open_with(
+        (struct fixture_options){.machines = {&chore_machine, &puppet_machine}, .shards = 2},
+        100 * SECOND);
+    agent = agents_agent("agent", count, 0);
     for (unsigned i = 0; i < count; i++)
-        make_chore(f.runtime, i % 2);
-    cr_assert_eq(pawl_agent_next(agent, leases, 0, 0), 0);
-    fixture_run(&f);
-    cr_assert_eq(pawl_agent_next(agent, leases, count, 0), (int)count);
+        agents_chore(i % 2);
+    agents_take(agent, leases, count);
     return agent;
-}
-
-static void close_agent(struct pawl_agent *agent)
-{
-    while (pawl_agent_close(agent, 0) == -EAGAIN)
-        fixture_run(&f);
-}
-
-static int told(struct pawl_agent *agent, const struct pawl_lease *lease,
-                const struct pawl_report *given)
-{
-    struct pawl_receipt receipt;
-
-    cr_assert_eq(pawl_agent_report(agent, lease, given), 0);
-    fixture_run(&f);
-    cr_assert_eq(pawl_agent_receipts(agent, &receipt, 1), 1);
-    return receipt.status;
 }
 
 /* ---- Leases ---- */
@@ -78,7 +39,7 @@ Test(drain_agents, agents_end_what_they_have_and_get_nothing_new)
 {
     struct pawl_lease leases[3], more;
     struct pawl_agent *agent = open_with_leases(leases, 3);
-    struct pawl_task waiting = make_chore(f.runtime, 0);
+    struct pawl_task waiting = agents_chore(0);
     unsigned state;
 
     cr_assert_eq(pawl_drain(f.runtime, LONG_NS, &report), -ETIMEDOUT);
@@ -89,23 +50,23 @@ Test(drain_agents, agents_end_what_they_have_and_get_nothing_new)
     cr_assert_eq(state, (unsigned)C_BUSY);
     cr_assert(strstr(report.text, "'chore'") != NULL, "%s", report.text);
     cr_assert_eq(pawl_port_post(f.port, &(struct pawl_event){.task = waiting}, 1), -EBUSY);
-    cr_assert_eq(told(agent, &leases[0], &extend), 0);
-    cr_assert_eq(told(agent, &leases[0], &done), 0);
-    cr_assert_eq(told(agent, &leases[1], &release), 0);
+    cr_assert_eq(agents_told(agent, &leases[0], &extend), 0);
+    cr_assert_eq(agents_told(agent, &leases[0], &done), 0);
+    cr_assert_eq(agents_told(agent, &leases[1], &release), 0);
     cr_assert_eq(pawl_agent_next(agent, &more, 1, 0), 0);
     fixture_run(&f);
     cr_assert_eq(pawl_agent_next(agent, &more, 1, 0), 0);
     cr_assert_eq(pawl_drain(f.runtime, LONG_NS, &report), -ETIMEDOUT);
     cr_assert_eq(report.count, 1u);
     cr_assert_eq(report.task.id, leases[2].task.id);
-    cr_assert_eq(told(agent, &leases[2], &done), 0);
+    cr_assert_eq(agents_told(agent, &leases[2], &done), 0);
     cr_assert_eq(pawl_drain(f.runtime, LONG_NS, &report), 0);
     /* Nothing moves any more, not even what would be refused. */
     cr_assert_eq(pawl_agent_report(agent, &leases[2], &done), -EBUSY);
     cr_assert_eq(pawl_resume(f.runtime), 0);
     fixture_run(&f);
     cr_assert_eq(pawl_agent_next(agent, &more, 1, 0), 1);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -117,7 +78,7 @@ Test(drain_agents, a_lease_that_ends_by_its_time_holds_nothing_up)
     cr_assert_eq(pawl_drain(f.runtime, LONG_NS, &report), -ETIMEDOUT);
     fixture_advance(&f, 101 * SECOND);
     cr_assert_eq(pawl_drain(f.runtime, LONG_NS, &report), 0);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -127,7 +88,7 @@ Test(drain_agents, an_agent_that_is_closed_leaves_nothing_in_the_way)
     struct pawl_agent *agent = open_with_leases(&lease, 1);
 
     cr_assert_eq(pawl_drain(f.runtime, LONG_NS, &report), -ETIMEDOUT);
-    close_agent(agent);
+    agents_close(agent);
     cr_assert_eq(chore_of(f.runtime, lease.task, NULL).lost, 1u);
     cr_assert_eq(pawl_drain(f.runtime, LONG_NS, &report), 0);
     fixture_close(&f);
@@ -142,8 +103,8 @@ Test(drain_agents, a_pause_with_leases_is_told_as_a_pause)
     cr_assert_eq(pawl_drain(f.runtime, LONG_NS, &report), -ETIMEDOUT);
     cr_assert_eq(report.blocker, PAWL_BLOCKED_BY_PAUSE);
     cr_assert_eq(pawl_resume(f.runtime), 0);
-    cr_assert_eq(told(agent, &lease, &done), 0);
-    close_agent(agent);
+    cr_assert_eq(agents_told(agent, &lease, &done), 0);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -152,13 +113,13 @@ Test(drain_agents, a_pause_admits_nobody_to_what_is_drained)
     struct pawl_lease lease;
     struct pawl_agent *agent = open_with_leases(&lease, 1);
 
-    cr_assert_eq(told(agent, &lease, &done), 0);
+    cr_assert_eq(agents_told(agent, &lease, &done), 0);
     cr_assert_eq(pawl_drain(f.runtime, LONG_NS, &report), 0);
     cr_assert_eq(pawl_pause(f.runtime), 0);
     cr_assert_eq(pawl_drain(f.runtime, LONG_NS, &report), 0);
     cr_assert_eq(pawl_agent_report(agent, &lease, &done), -EBUSY);
     cr_assert_eq(pawl_resume(f.runtime), 0);
-    close_agent(agent);
+    agents_close(agent);
     fixture_close(&f);
 }
 
@@ -184,28 +145,15 @@ static void *finish_later(void *argument)
 /* Shards asleep, shards in the middle of handing out: what is handed out is also waited for. */
 Test(drain_agents, a_drain_ends_with_the_last_report)
 {
-    struct pawl_options options = PAWL_OPTIONS_INIT;
-    struct pawl_machine *machine;
-    struct pawl_runtime *runtime;
+    struct pawl_runtime *runtime = agents_start(100 * SECOND);
     struct worker worker;
 
-    cr_assert_eq(pawl_machine_compile(&chore_machine, NULL, NULL, &machine), 0);
-    options.machines = (const struct pawl_machine *const *)&machine;
-    options.machine_count = 1;
-    options.shards = 2;
-    options.no_pin = 1;
-    options.spin_ns = 1;
-    options.no_huge_pages = 1;
-    options.lanes = lanes;
-    options.lane_count = 1;
-    cr_assert_eq(pawl_open(&options, &runtime), 0);
-    cr_assert_eq(pawl_start(runtime), 0);
     /* That shards must be asked is not what the host's patience is for. */
     cr_assert_eq(pawl_drain(runtime, 0, &report), 0, "%s", report.text);
     cr_assert_eq(pawl_resume(runtime), 0);
-    worker.agent = agent_in(runtime, 1);
+    worker.agent = chore_agent(runtime, (struct pawl_agent_options){.name = "agent"});
     for (unsigned round = 0; round < 20; round++) {
-        const struct pawl_task task = make_chore(runtime, round % 2);
+        const struct pawl_task task = chore_make(runtime, round % 2);
 
         if (pawl_agent_next(worker.agent, &worker.lease, 1, round % 4 == 0 ? 0 : LONG_NS) == 1) {
             cr_assert_eq(pthread_create(&worker.thread, NULL, finish_later, &worker), 0);
@@ -226,8 +174,7 @@ Test(drain_agents, a_drain_ends_with_the_last_report)
             ;
     }
     cr_assert_eq(pawl_agent_close(worker.agent, UINT64_MAX), 0);
-    cr_assert_eq(pawl_close(runtime), 0);
-    pawl_machine_destroy(machine);
+    chores_close(runtime);
 }
 
 /* ---- What waits for an answer ---- */

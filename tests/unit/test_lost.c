@@ -3,24 +3,10 @@
  */
 #include "shard/agents.h"
 #include "shard/lanes.h"
-#include "support/store_fixture.h"
-
-#include "support/agent_fixture.h"
+#include "support/agent_store_fixture.h"
+#include "support/agents_fixture.h"
 
 #define SECOND FIXTURE_SECOND
-
-static const struct pawl_lane_def lanes[] = {{.name = "work", .lease_ns = 100 * SECOND}};
-static const char *const work_only[] = {"work"};
-
-static struct pawl_agent *agent_in(struct pawl_runtime *runtime, const char *name, uint64_t resume)
-{
-    const struct pawl_agent_options options = {
-        .name = name, .lanes = work_only, .lanes_count = 1, .credits = 8, .resume = resume};
-    struct pawl_agent *agent = NULL;
-
-    cr_assert_eq(pawl_agent_open(runtime, &options, &agent), 0);
-    return agent;
-}
 
 /* ---- No room for the step that ends a lease ---- */
 
@@ -41,7 +27,6 @@ static void reluctant_expired(struct pawl_step *step, void *context, const struc
 static struct pawl_transition_def
     reluctant[sizeof(chore_transitions) / sizeof(chore_transitions[0])];
 static struct pawl_machine_def reluctant_chore;
-static struct fixture f;
 
 /* An agent with one lease, whose task will not let it end for so many times. */
 static struct pawl_task lose_one(unsigned times, int error)
@@ -59,13 +44,10 @@ static struct pawl_task lose_one(unsigned times, int error)
     refused = 0;
     refusals_left = times;
     refusal = error;
-    fixture_open(&f, &(struct fixture_options){
-                         .machines = {&reluctant_chore}, .lanes = lanes, .lane_count = 1});
-    agent = agent_in(f.runtime, "agent", 0);
-    task = chore_create(f.runtime, 0, &(struct chore){.claim = {.lane = pawl_lane_number("work")}});
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 0);
-    fixture_run(&f);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 1);
+    agents_open_with((struct fixture_options){.machines = {&reluctant_chore}}, 100 * SECOND);
+    agent = agents_agent("agent", 8, 0);
+    task = agents_chore(0);
+    agents_take(agent, &lease, 1);
     for (unsigned calls = 0; pawl_agent_close(agent, 0) != 0; calls++) {
         cr_assert(calls < 20, "it does not come to an end");
         fixture_turn(&f);
@@ -111,58 +93,29 @@ Test(lost, a_machine_that_will_not_end_a_lease_early_keeps_it_to_its_deadline)
 
 /* ---- Durable tasks ---- */
 
-static struct store_fixture s;
-static struct pawl_machine_def durable_chore, durable_puppet;
+static struct pawl_machine_def durable_puppet;
 
 static void open_store(uint64_t quota_bytes, uint64_t orphan_ns)
 {
-    struct store_fixture_options options = {.machines = {&durable_chore, &durable_puppet},
-                                            .lanes = lanes,
-                                            .lane_count = 1,
+    struct store_fixture_options options = {.machines = {NULL, &durable_puppet},
                                             .orphan_ns = orphan_ns,
                                             .store = PAWL_STORE_OPTIONS_INIT};
 
-    durable_chore = chore_machine;
-    durable_chore.durability = PAWL_DURABILITY_SYNC;
     durable_puppet = puppet_machine;
     durable_puppet.durability = PAWL_DURABILITY_SYNC;
     options.store.segment_bytes = 64u << 10;
     options.store.snapshot_bytes = UINT64_MAX;
     options.store.quota_bytes = quota_bytes;
-    store_begin(&s, &options);
-}
-
-static struct pawl_task durable_chore_one(void)
-{
-    const struct chore chore = {.claim = {.lane = pawl_lane_number("work")}};
-    const struct pawl_task_spec spec = {.context = &chore, .context_size = sizeof(chore)};
-    struct pawl_task task;
-
-    cr_assert_eq(store_try_create(&s, &spec, &task), 0);
-    cr_assert(store_settle(&s));
-    return task;
+    durable_open_with(options);
 }
 
 static struct pawl_lease lease_durably(struct pawl_agent *agent)
 {
     struct pawl_lease lease;
 
-    durable_chore_one();
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 0);
-    store_run(&s);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 1);
+    durable_chore_on(0);
+    durable_take(agent, &lease, 1);
     return lease;
-}
-
-static unsigned close_durably(struct pawl_agent *agent)
-{
-    unsigned calls = 1;
-
-    for (; pawl_agent_close(agent, 0) != 0; calls++) {
-        cr_assert(calls < 20, "it does not come to an end");
-        store_run(&s);
-    }
-    return calls;
 }
 
 Test(lost, an_agent_ends_on_a_full_disk_and_its_lease_when_there_is_room)
@@ -174,7 +127,7 @@ Test(lost, an_agent_ends_on_a_full_disk_and_its_lease_when_there_is_room)
     int status = 0;
 
     open_store(640u << 10, 0);
-    agent = agent_in(s.f.runtime, "agent", 0);
+    agent = durable_agent("agent", 8, 0);
     lease = lease_durably(agent);
     puppet = store_create(&s, 1, 0);
     while (status != -ENOSPC) {
@@ -185,7 +138,7 @@ Test(lost, an_agent_ends_on_a_full_disk_and_its_lease_when_there_is_room)
         status = fixture_reap(&s.f).status;
         trace_clear();
     }
-    close_durably(agent);
+    durable_close(agent);
     store_advance(&s, SECOND);
     chore_of(s.f.runtime, lease.task, &state);
     cr_assert_eq(state, (unsigned)C_BUSY);
@@ -201,17 +154,6 @@ Test(lost, an_agent_ends_on_a_full_disk_and_its_lease_when_there_is_room)
 
 /* ---- Agents of before ---- */
 
-static void power_loss(struct pawl_agent *agent)
-{
-    sim_disk_die(s.disk);
-    store_stop(&s);
-    cr_assert_eq(pawl_agent_close(agent, 0), 0);
-    store_free(&s);
-    sim_disk_crash(s.disk, SIM_CRASH_POWER);
-    sim_disk_reopen(s.disk);
-    store_open(&s);
-}
-
 /* A lease of an agent that the power has taken. */
 static struct pawl_lease orphan(uint64_t orphan_ns, uint64_t *incarnation)
 {
@@ -219,22 +161,20 @@ static struct pawl_lease orphan(uint64_t orphan_ns, uint64_t *incarnation)
     struct pawl_lease lease;
 
     open_store(0, orphan_ns);
-    agent = agent_in(s.f.runtime, "agent", 0);
+    agent = durable_agent("agent", 8, 0);
     *incarnation = pawl_agent_incarnation(agent);
     lease = lease_durably(agent);
-    power_loss(agent);
+    durable_power_loss(agent, NULL);
     return lease;
 }
 
 static int try_resume(const char *name, uint64_t incarnation)
 {
-    const struct pawl_agent_options options = {
-        .name = name, .lanes = work_only, .lanes_count = 1, .resume = incarnation};
     struct pawl_agent *agent;
-    const int error = pawl_agent_open(s.f.runtime, &options, &agent);
+    const int error = durable_try_agent(name, 0, incarnation, &agent);
 
     if (error == 0)
-        close_durably(agent);
+        durable_close(agent);
     return error;
 }
 
@@ -265,21 +205,16 @@ Test(lost, a_lease_of_before_ends_when_nobody_has_resumed_it_in_time)
 
 Test(lost, a_lease_of_before_that_was_resumed_in_time_goes_on)
 {
-    const struct pawl_report done = {.kind = PAWL_REPORT_DONE};
     uint64_t incarnation;
     const struct pawl_lease lease = orphan(5 * SECOND, &incarnation);
-    struct pawl_receipt receipt;
     struct pawl_agent *agent;
 
     store_advance(&s, 4 * SECOND);
-    agent = agent_in(s.f.runtime, "agent", incarnation);
+    agent = durable_agent("agent", 8, incarnation);
     store_advance(&s, 50 * SECOND);
     cr_assert_eq(chore_of(s.f.runtime, lease.task, NULL).lost, 0u);
-    cr_assert_eq(pawl_agent_report(agent, &lease, &done), 0);
-    store_run(&s);
-    cr_assert_eq(pawl_agent_receipts(agent, &receipt, 1), 1);
-    cr_assert_eq(receipt.status, 0);
-    close_durably(agent);
+    cr_assert_eq(durable_report(agent, &lease, PAWL_REPORT_DONE), 0);
+    durable_close(agent);
     store_end(&s);
 }
 
@@ -293,12 +228,12 @@ Test(lost, a_shard_that_sleeps_is_woken_for_an_agent_that_resumes)
     store_run(&s);
     while (pawl_shard_wait_prepare(s.f.runtime, 0) == 0)
         fixture_turn(&s.f);
-    agent = agent_in(s.f.runtime, "agent", incarnation);
+    agent = durable_agent("agent", 8, incarnation);
     /* relaxed: one thread */
     cr_assert_eq(load_relaxed(&s.f.runtime->shards[0]->park.word), (uint32_t)PARK_AWAKE);
     store_run(&s);
     cr_assert_eq(s.f.runtime->shards[0]->lanes->held[HELD_BEFORE], 0u);
-    close_durably(agent);
+    durable_close(agent);
     store_end(&s);
 }
 

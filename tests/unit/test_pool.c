@@ -8,11 +8,7 @@
 
 #define TASKS 200u
 
-static const struct pawl_lane_def lanes[] = {{.name = "work"}};
-static const char *const work_only[] = {"work"};
-
 struct shop {
-    struct pawl_machine *machine;
     struct pawl_runtime *runtime;
     struct pawl_task tasks[TASKS];
     _Atomic uint64_t worked;
@@ -30,31 +26,23 @@ static struct shop *shop_open(bool pinned)
 
     cr_assert(shop != NULL);
     store_release(&shop->gate, 1);
-    cr_assert_eq(pawl_machine_compile(&chore_machine, NULL, NULL, &shop->machine), 0);
-    options.machines = (const struct pawl_machine *const *)&shop->machine;
-    options.machine_count = 1;
     options.shards = 2;
     options.no_pin = !pinned;
-    options.no_huge_pages = 1;
-    options.lanes = lanes;
-    options.lane_count = 1;
-    cr_assert_eq(pawl_open(&options, &shop->runtime), 0);
+    shop->runtime = chores_open(options);
     cr_assert_eq(pawl_start(shop->runtime), 0);
     return shop;
 }
 
 static void shop_close(struct shop *shop)
 {
-    cr_assert_eq(pawl_close(shop->runtime), 0);
-    pawl_machine_destroy(shop->machine);
+    chores_close(shop->runtime);
     free(shop);
 }
 
 static void shop_fill(struct shop *shop)
 {
     for (unsigned i = 0; i < TASKS; i++)
-        shop->tasks[i] = chore_create(shop->runtime, i % 2,
-                                      &(struct chore){.claim = {.lane = pawl_lane_number("work")}});
+        shop->tasks[i] = chore_make(shop->runtime, i % 2);
 }
 
 /* As often as each state, over all tasks. */
@@ -275,20 +263,14 @@ Test(pool, a_thread_that_cannot_be_started_leaves_nothing)
     struct shop shop = {.gate = 1};
     struct pawl_agent_pool *pool = NULL;
 
-    cr_assert_eq(pawl_machine_compile(&chore_machine, NULL, NULL, &shop.machine), 0);
-    options.machines = (const struct pawl_machine *const *)&shop.machine;
-    options.machine_count = 1;
     options.shards = 1;
     options.no_pin = 1;
-    options.lanes = lanes;
-    options.lane_count = 1;
     options.threads = &threads;
-    cr_assert_eq(pawl_open(&options, &shop.runtime), 0);
+    shop.runtime = chores_open(options);
     cr_assert_eq(pawl_start(shop.runtime), 0);
     cr_assert_eq(pawl_agent_pool_start(shop.runtime, &own, 4, work, &shop, &pool), -EAGAIN);
     cr_assert(pool == NULL);
-    cr_assert_eq(pawl_close(shop.runtime), 0); /* not -EBUSY: no agent is left open */
-    pawl_machine_destroy(shop.machine);
+    chores_close(shop.runtime); /* not -EBUSY: no agent is left open */
 }
 
 Test(pool, what_makes_no_pool_is_refused)
@@ -316,18 +298,11 @@ Test(pool, the_host_driven_mode_has_no_threads)
     const struct pawl_agent_options own = {.name = "pool", .lanes = work_only, .lanes_count = 1};
     struct pawl_options options = PAWL_OPTIONS_INIT;
     struct pawl_agent_pool *pool;
-    struct pawl_machine *machine;
     struct pawl_runtime *runtime;
 
-    cr_assert_eq(pawl_machine_compile(&chore_machine, NULL, NULL, &machine), 0);
-    options.machines = (const struct pawl_machine *const *)&machine;
-    options.machine_count = 1;
     options.shards = 1;
-    options.lanes = lanes;
-    options.lane_count = 1;
     options.drive = PAWL_DRIVE_HOST;
-    cr_assert_eq(pawl_open(&options, &runtime), 0);
+    runtime = chores_open(options);
     cr_assert_eq(pawl_agent_pool_start(runtime, &own, 1, work, NULL, &pool), -ENOTSUP);
-    cr_assert_eq(pawl_close(runtime), 0);
-    pawl_machine_destroy(machine);
+    chores_close(runtime);
 }

@@ -6,64 +6,34 @@
 #include "shard/lanes.h"
 #include "shard/refusals.h"
 #include "shard/runtime.h"
-#include "support/fixture.h"
+#include "support/agents_fixture.h"
 
-#include "support/agent_fixture.h"
-
-#define SECOND FIXTURE_SECOND
-
-static const struct pawl_lane_def lanes[] = {{.name = "work", .lease_ns = 10 * SECOND}};
-static const char *const work_only[] = {"work"};
-
-static struct fixture f;
 static struct pawl_agent *agent, *liar;
-
-static struct pawl_agent *open_agent(const char *name)
-{
-    const struct pawl_agent_options options = {.name = name, .lanes = work_only, .lanes_count = 1};
-    struct pawl_agent *opened = NULL;
-
-    cr_assert_eq(pawl_agent_open(f.runtime, &options, &opened), 0);
-    return opened;
-}
 
 static void begin(void)
 {
-    fixture_open(&f,
-                 &(struct fixture_options){
-                     .machines = {&chore_machine}, .shards = 2, .lanes = lanes, .lane_count = 1});
-    agent = open_agent("agent");
-    liar = open_agent("liar");
+    agents_open(2, 10 * FIXTURE_SECOND);
+    agent = agents_agent("agent", 0, 0);
+    liar = agents_agent("liar", 0, 0);
 }
 
 static void end(void)
 {
-    while (pawl_agent_close(agent, 0) == -EAGAIN)
-        fixture_run(&f);
-    while (pawl_agent_close(liar, 0) == -EAGAIN)
-        fixture_run(&f);
+    agents_close(agent);
+    agents_close(liar);
+    fixture_close(&f);
 }
 
 static struct pawl_lease lease_on(unsigned shard)
 {
-    struct pawl_lease lease = {.token = 0};
-
-    chore_create(f.runtime, shard, &(struct chore){.claim = {.lane = pawl_lane_number("work")}});
-    pawl_agent_next(agent, &lease, 1, 0);
-    fixture_run(&f);
-    cr_assert_eq(pawl_agent_next(agent, &lease, 1, 0), 1);
-    return lease;
+    agents_chore(shard);
+    return agents_lease(agent);
 }
 
 static int told(struct pawl_agent *by, const struct pawl_lease *lease, enum pawl_report_kind kind,
                 uint32_t id)
 {
-    struct pawl_receipt receipt;
-
-    cr_assert_eq(pawl_agent_report(by, lease, &(struct pawl_report){.kind = kind, .id = id}), 0);
-    fixture_run(&f);
-    cr_assert_eq(pawl_agent_receipts(by, &receipt, 1), 1);
-    return receipt.status;
+    return agents_told(by, lease, &(struct pawl_report){.kind = kind, .id = id});
 }
 
 Test(refusals, nothing_is_kept_where_nothing_is_refused)
@@ -86,7 +56,6 @@ Test(refusals, nothing_is_kept_where_nothing_is_refused)
     fixture_run(&f);
     cr_assert_eq(pawl_refusals_read(f.runtime, 0, 0, &refusal, 1), 0);
     end();
-    fixture_close(&f);
 }
 
 Test(refusals, each_says_who_what_and_why)
@@ -121,7 +90,6 @@ Test(refusals, each_says_who_what_and_why)
         cr_assert_eq(refusals[i].lane, i < 3 ? pawl_lane_number("work") : 0);
     }
     end();
-    fixture_close(&f);
 }
 
 Test(refusals, the_last_ones_are_kept_and_can_be_followed)
@@ -143,7 +111,6 @@ Test(refusals, the_last_ones_are_kept_and_can_be_followed)
     cr_assert_eq(pawl_refusals_read(f.runtime, 0, PAWL_REFUSALS_KEPT + 10, refusals, 3), 0);
     cr_assert_eq(pawl_refusals_read(f.runtime, 0, UINT64_MAX, refusals, 3), 0);
     end();
-    fixture_close(&f);
 }
 
 /* ---- Read while they are written ---- */
@@ -191,5 +158,4 @@ Test(refusals, a_reader_sees_whole_ones_while_they_are_written_over)
     cr_assert(!reader.torn);
     cr_assert(reader.read > 0);
     end();
-    fixture_close(&f);
 }
