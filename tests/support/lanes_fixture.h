@@ -1,5 +1,6 @@
 /*
- * lanes_fixture.h - for tests of what agents are handed: three lanes, and what an agent got.
+ * lanes_fixture.h - for tests of what agents are handed: a runtime with lanes, an agent, and what it
+ * got.
  */
 #ifndef PAWL_TESTS_SUPPORT_LANES_FIXTURE_H
 #define PAWL_TESTS_SUPPORT_LANES_FIXTURE_H
@@ -25,10 +26,17 @@ static inline void open_shards(const struct pawl_lane_def *lanes, unsigned count
                 .machines = {&job_machine}, .shards = shards, .lanes = lanes, .lane_count = count});
 }
 
+/* And opens the agent, which serves those lanes: WORK, OTHER ... */
+static inline void open_served(const struct pawl_lane_def *lanes, unsigned count, unsigned shards,
+                               uint64_t serves)
+{
+    open_shards(lanes, count, shards);
+    lane_agent_open(&agent, f.runtime, 7, serves);
+}
+
 static inline void open_three(void)
 {
-    open_shards(three, 3, 1);
-    lane_agent_open(&agent, f.runtime, 7, WORK);
+    open_served(three, 3, 1, WORK);
 }
 
 static inline void close_agent(void)
@@ -51,18 +59,25 @@ static inline void expect(struct lane_agent *a, struct pawl_task task)
     cr_assert_eq(got.task.id, task.id);
 }
 
+/* What comes when the shards have turned; the number of it. */
+static inline unsigned came(struct lane_agent *a, struct pawl_completion *got, unsigned capacity)
+{
+    fixture_run(&f);
+    return lane_agent_reap(a, got, capacity);
+}
+
 static inline bool gets_nothing(struct lane_agent *a)
 {
     struct pawl_completion got;
 
-    fixture_run(&f);
-    return lane_agent_reap(a, &got, 1) == 0;
+    return came(a, &got, 1) == 0;
 }
 
-static inline void fill(const char *lane, unsigned count)
+/* On the first shards in turn. */
+static inline void fill(const char *lane, unsigned count, unsigned shards)
 {
     for (unsigned i = 0; i < count; i++)
-        job_create(&f, 0, lane, 1);
+        job_create(&f, i % shards, lane, 1);
 }
 
 #endif /* PAWL_TESTS_SUPPORT_LANES_FIXTURE_H */

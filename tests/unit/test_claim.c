@@ -3,37 +3,28 @@
  */
 #include <errno.h>
 
-#include "shard/lanes.h"
-#include "support/lane_fixture.h"
+#include "support/lanes_fixture.h"
 
-#define SECOND FIXTURE_SECOND
-
-static struct fixture f;
-static struct lane_agent agent;
 static const struct pawl_lane_def lanes[] = {{.name = "work", .lease_ns = 10 * SECOND},
                                              {.name = "other", .lease_ns = 20 * SECOND}};
 
-static void open_work(void)
+static void open_machine(const struct pawl_machine_def *definition)
 {
     fixture_open(
-        &f, &(struct fixture_options){.machines = {&job_machine}, .lanes = lanes, .lane_count = 2});
-    lane_agent_open(&agent, f.runtime, 7, 3);
+        &f, &(struct fixture_options){.machines = {definition}, .lanes = lanes, .lane_count = 2});
+    lane_agent_open(&agent, f.runtime, 7, WORK | OTHER);
 }
 
-static void close_work(void)
+static void open_work(void)
 {
-    lane_agent_close(&agent, &f);
-    fixture_close(&f);
+    open_machine(&job_machine);
 }
 
 /* The lease that one credit brings. */
 static struct pawl_completion lease(void)
 {
-    struct pawl_completion completion;
+    const struct pawl_completion completion = lane_agent_lease(&agent, &f);
 
-    lane_agent_grant(&agent, 1);
-    fixture_run(&f);
-    cr_assert_eq(lane_agent_reap(&agent, &completion, 1), 1);
     cr_assert_eq(completion.status, 0);
     return completion;
 }
@@ -56,7 +47,7 @@ Test(claim, a_lease_says_who_has_the_task_and_until_when)
     cr_assert_eq(job.claim.agent, 700);
     cr_assert_eq(job.claim.leases, 1);
     cr_assert_eq(job.claim.deadline_ns, fixture_now(&f) + 10 * SECOND);
-    close_work();
+    close_agent();
 }
 
 Test(claim, tokens_grow_over_all_leases)
@@ -74,7 +65,7 @@ Test(claim, tokens_grow_over_all_leases)
         cr_assert_eq(fixture_ask(&f, task, J_RELEASE, 0, 0).status, 0);
     }
     cr_assert_eq(job_of(&f, task).claim.leases, 10);
-    close_work();
+    close_agent();
 }
 
 Test(claim, nobody_but_the_shard_leads_into_a_leased_state)
@@ -87,7 +78,7 @@ Test(claim, nobody_but_the_shard_leads_into_a_leased_state)
     cr_assert_eq(fixture_state(&f, task), J_QUEUED);
     lease();
     cr_assert_eq(fixture_state(&f, task), J_RUNNING);
-    close_work();
+    close_agent();
 }
 
 Test(claim, a_lease_ends_at_its_deadline_and_the_task_is_ready_again)
@@ -109,7 +100,7 @@ Test(claim, a_lease_ends_at_its_deadline_and_the_task_is_ready_again)
     cr_assert_eq(status.ready, 1);
     cr_assert_eq(status.leased, 0);
     lease();
-    close_work();
+    close_agent();
 }
 
 Test(claim, a_lease_that_is_extended_lasts_longer)
@@ -126,7 +117,7 @@ Test(claim, a_lease_that_is_extended_lasts_longer)
     cr_assert_eq(job_of(&f, task).claim.deadline_ns, fixture_now(&f) + SECOND);
     fixture_advance(&f, 2 * SECOND);
     cr_assert_eq(fixture_state(&f, task), J_QUEUED);
-    close_work();
+    close_agent();
 }
 
 Test(claim, a_lane_that_does_not_exist_is_refused)
@@ -140,7 +131,7 @@ Test(claim, a_lane_that_does_not_exist_is_refused)
     task = job_create(&f, 0, "work", 1);
     cr_assert_eq(fixture_ask(&f, task, J_CHANGE, 777, 0).status, -ENOENT);
     cr_assert_eq(job_of(&f, task).claim.lane, pawl_lane_number("work"));
-    close_work();
+    close_agent();
 }
 
 Test(claim, a_task_that_ends_leaves_its_lane)
@@ -162,7 +153,7 @@ Test(claim, a_task_that_ends_leaves_its_lane)
     cr_assert_eq(pawl_lane_read(f.runtime, "work", &status), 0);
     cr_assert_eq(status.leased, 0);
     cr_assert_eq(status.ready, 0);
-    close_work();
+    close_agent();
 }
 
 Test(claim, only_the_agent_that_has_the_lease_is_its_holder)
@@ -190,7 +181,7 @@ Test(claim, only_the_agent_that_has_the_lease_is_its_holder)
     cr_assert_eq(lane_agent_reap(&agent, &got, 1), 1);
     cr_assert_eq((int64_t)got.value, -ESTALE);
     lane_agent_close(&other, &f);
-    close_work();
+    close_agent();
 }
 
 /* ---- Other machines ---- */
@@ -272,7 +263,7 @@ static struct pawl_task open_odd(uint64_t what)
     fixture_open(&f, &(struct fixture_options){.machines = {&odd_machine, &job_machine},
                                                .lanes = limited,
                                                .lane_count = 2});
-    lane_agent_open(&agent, f.runtime, 7, 3);
+    lane_agent_open(&agent, f.runtime, 7, WORK | OTHER);
     return job_make(&f, 0, 0, &job);
 }
 
@@ -314,7 +305,7 @@ Test(claim, a_lease_step_may_end_ready_again_and_then_waits_a_little)
     expect_counts(1, 0);
     expect_two_places();
     expect_counts(2, 2);
-    close_work();
+    close_agent();
 }
 
 Test(claim, a_lease_step_may_end_elsewhere)
@@ -328,7 +319,7 @@ Test(claim, a_lease_step_may_end_elsewhere)
     expect_two_places();
     cr_assert_eq(fixture_ask(&f, task, O_AGAIN, 0, 0).status, 0);
     expect_counts(2, 2);
-    close_work();
+    close_agent();
 }
 
 Test(claim, a_lease_step_may_end_its_task)
@@ -340,7 +331,7 @@ Test(claim, a_lease_step_may_end_its_task)
     cr_assert(!fixture_is_alive(&f, task));
     expect_counts(0, 0);
     expect_two_places();
-    close_work();
+    close_agent();
 }
 
 Test(claim, a_refusal_that_the_machine_ignores_is_one)
@@ -350,15 +341,13 @@ Test(claim, a_refusal_that_the_machine_ignores_is_one)
     struct pawl_task other;
 
     definition.unexpected = PAWL_UNEXPECTED_IGNORE;
-    fixture_open(
-        &f, &(struct fixture_options){.machines = {&definition}, .lanes = lanes, .lane_count = 2});
-    lane_agent_open(&agent, f.runtime, 7, 3);
+    open_machine(&definition);
     job_make(&f, 0, 0, &shy);
     other = job_create(&f, 0, "work", 5);
     cr_assert_eq(lease().value, 0);
     cr_assert_eq(lease().task.id, other.id, "the one that refuses is in the way");
     cr_assert_eq(lane_status(&f, "work").returned, 1);
-    close_work();
+    close_agent();
 }
 
 Test(claim, the_timeouts_of_lane_states_go_on_beside_the_lease)
@@ -377,7 +366,7 @@ Test(claim, the_timeouts_of_lane_states_go_on_beside_the_lease)
     cr_assert_eq(fixture_state(&f, task), O_PARKED);
     cr_assert_eq(f.undelivered_count, 0, "the lease's timer was not cancelled");
     cr_assert_eq(lane_status(&f, "work").expired, 0);
-    close_work();
+    close_agent();
 }
 
 Test(claim, what_was_deferred_while_leased_is_recalled_when_the_lease_ends)
@@ -393,9 +382,9 @@ Test(claim, what_was_deferred_while_leased_is_recalled_when_the_lease_ends)
     cr_assert_eq(job_of(&f, task).held, 1);
     expect_counts(1, 0);
     cr_assert_eq(lane_status(&f, "work").lost, 1);
-    lane_agent_open(&agent, f.runtime, 7, 3);
+    lane_agent_open(&agent, f.runtime, 7, WORK | OTHER);
     cr_assert_eq(lease().task.id, task.id);
-    close_work();
+    close_agent();
 }
 
 /* It would be stored, and the store could not be opened again. */
@@ -410,8 +399,8 @@ Test(claim, a_lane_that_does_not_exist_is_refused_while_leased)
     lane_agent_close(&agent, &f);
     cr_assert_eq(lane_status(&f, "work").leased, 0);
     cr_assert_eq(lane_status(&f, "other").ready, 1);
-    lane_agent_open(&agent, f.runtime, 7, 3);
-    close_work();
+    lane_agent_open(&agent, f.runtime, 7, WORK | OTHER);
+    close_agent();
 }
 
 Test(claim, a_lease_is_not_extended_beyond_what_time_has)
@@ -425,7 +414,7 @@ Test(claim, a_lease_is_not_extended_beyond_what_time_has)
     cr_assert(job_of(&f, task).claim.deadline_ns > fixture_now(&f) + 3600 * SECOND);
     fixture_advance(&f, 3600 * SECOND);
     cr_assert_eq(fixture_state(&f, task), J_RUNNING);
-    close_work();
+    close_agent();
 }
 
 Test(claim, an_agent_is_let_go_though_the_machine_keeps_its_task_leased)
@@ -439,9 +428,7 @@ Test(claim, an_agent_is_let_go_though_the_machine_keeps_its_task_leased)
         if (strcmp(transitions[i].on, "expired") == 0)
             transitions[i].to = NULL;
     definition.transitions = transitions;
-    fixture_open(
-        &f, &(struct fixture_options){.machines = {&definition}, .lanes = lanes, .lane_count = 2});
-    lane_agent_open(&agent, f.runtime, 7, 3);
+    open_machine(&definition);
     task = job_create(&f, 0, "work", 5);
     lease();
     lane_agent_close(&agent, &f);
@@ -450,8 +437,8 @@ Test(claim, an_agent_is_let_go_though_the_machine_keeps_its_task_leased)
     cr_assert_eq(lane_status(&f, "work").leased, 1);
     cr_assert_eq(fixture_ask(&f, task, J_DONE, 0, 0).status, 0);
     cr_assert_eq(lane_status(&f, "work").leased, 0);
-    lane_agent_open(&agent, f.runtime, 7, 3);
-    close_work();
+    lane_agent_open(&agent, f.runtime, 7, WORK | OTHER);
+    close_agent();
 }
 
 /* ---- Ways into a ready state ---- */
@@ -482,7 +469,7 @@ Test(claim, tasks_are_ready_by_whomever_they_were_created)
                                                .shards = 2,
                                                .lanes = lanes,
                                                .lane_count = 2});
-    lane_agent_open(&agent, f.runtime, 7, 3);
+    lane_agent_open(&agent, f.runtime, 7, WORK | OTHER);
     fixture_call(&f, fixture_puppet(&f, 0), P_CALL, make_job); /* two */
     cr_assert_eq(pawl_port_create(f.port, &spec, 1), 0);
     cr_assert_eq(pawl_task_create(f.runtime, &spec, &task), 0);
@@ -497,7 +484,7 @@ Test(claim, tasks_are_ready_by_whomever_they_were_created)
     fixture_run(&f);
     cr_assert_eq(lane_agent_reap(&agent, got, 8), 5);
     expect_counts(0, 5);
-    close_work();
+    close_agent();
 }
 
 static void to_second(struct pawl_step *step, void *context, const struct pawl_event *event)

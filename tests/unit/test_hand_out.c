@@ -54,8 +54,7 @@ Test(hand_out, an_older_task_overtakes_exactly_when_its_age_makes_up_for_its_pri
     static const struct pawl_lane_def ageing[] = {{.name = "work", .age_ns = SECOND}};
     struct pawl_task old, before, after;
 
-    open_shards(ageing, 1, 1);
-    lane_agent_open(&agent, f.runtime, 7, WORK);
+    open_served(ageing, 1, 1, WORK);
     old = job_create(&f, 0, "work", 10); /* at 1 s: rank 11 */
     fixture_advance(&f, 5 * SECOND);
     before = job_create(&f, 0, "work", 4); /* at 6 s: rank 10 */
@@ -121,9 +120,8 @@ Test(hand_out, agents_of_several_lanes_serve_them_by_weight)
                                                     {.name = "third", .weight = 5}};
     unsigned shares[3];
 
-    open_shards(weighted, 3, 1);
-    lane_agent_open(&agent, f.runtime, 7, WORK | OTHER | THIRD);
-    fill("work", 3000), fill("other", 3000), fill("third", 3000);
+    open_served(weighted, 3, 1, WORK | OTHER | THIRD);
+    fill("work", 3000, 1), fill("other", 3000, 1), fill("third", 3000, 1);
     for (unsigned portion = 1; portion <= 64; portion *= 8) {
         take_shares(&agent, 1600 / portion * portion, portion, shares);
         cr_assert(shares[0] >= 190 && shares[0] <= 210, "portion %u: %u", portion, shares[0]);
@@ -138,10 +136,10 @@ Test(hand_out, a_lane_that_was_empty_does_not_get_what_it_missed)
 
     open_three();
     agent.agent.lanes = WORK | OTHER;
-    fill("work", 2000);
+    fill("work", 2000, 1);
     take_shares(&agent, 1000, 10, shares);
     cr_assert_eq(shares[0], 1000);
-    fill("other", 500);
+    fill("other", 500, 1);
     take_shares(&agent, 200, 10, shares);
     cr_assert(shares[1] >= 95 && shares[1] <= 105, "%u of 200", shares[1]);
     close_agent();
@@ -153,7 +151,7 @@ Test(hand_out, a_lane_that_was_paused_does_not_get_what_it_missed)
 
     open_three();
     agent.agent.lanes = WORK | OTHER;
-    fill("work", 2000), fill("other", 500);
+    fill("work", 2000, 1), fill("other", 500, 1);
     cr_assert_eq(pawl_lane_pause(f.runtime, "other", 0), 0);
     take_shares(&agent, 1000, 10, shares);
     cr_assert_eq(shares[0], 1000);
@@ -170,10 +168,10 @@ Test(hand_out, a_lane_does_not_starve_for_what_another_agent_has_taken_elsewhere
 
     open_three();
     lane_agent_open(&second, f.runtime, 9, OTHER | THIRD);
-    fill("work", 1500), fill("other", 500);
+    fill("work", 1500, 1), fill("other", 500, 1);
     take_shares(&second, 10, 10, shares);
     take_shares(&agent, 1000, 10, shares);
-    fill("third", 500); /* comes when "work" is far ahead */
+    fill("third", 500, 1); /* comes when "work" is far ahead */
     take_shares(&second, 200, 10, shares);
     cr_assert(shares[2] >= 95 && shares[2] <= 105, "%u of 200", shares[2]);
     lane_agent_close(&second, &f);
@@ -217,8 +215,7 @@ Test(hand_out, refused_leases_give_their_place_and_their_token_back)
     const struct job shy = {.claim = {.lane = pawl_lane_number("work")}, .shy = 1};
     struct pawl_task task;
 
-    open_shards(limited, 1, 1);
-    lane_agent_open(&agent, f.runtime, 7, WORK);
+    open_served(limited, 1, 1, WORK);
     task = job_make(&f, 0, 0, &shy);
     for (unsigned i = 0; i < 10; i++) {
         cr_assert_eq(lane_agent_lease(&agent, &f).status, -EPROTO);
@@ -239,9 +236,7 @@ Test(hand_out, leases_leave_in_order_however_many_there_are)
     const struct pawl_lane_def lane = {.name = "work"};
     uint64_t token = 0;
 
-    fixture_open(
-        &f, &(struct fixture_options){.machines = {&job_machine}, .lanes = &lane, .lane_count = 1});
-    lane_agent_open(&agent, f.runtime, 7, 1);
+    open_served(&lane, 1, 1, WORK);
     for (unsigned i = 0; i < 100; i++)
         tasks[i] = job_create(&f, 0, "work", i / 10);
     lane_agent_grant(&agent, 100);
@@ -264,8 +259,7 @@ Test(hand_out, a_task_that_refuses_does_not_use_up_a_rate)
     struct pawl_completion got[8];
     struct pawl_task willing;
 
-    open_shards(rated, 1, 1);
-    lane_agent_open(&agent, f.runtime, 7, WORK);
+    open_served(rated, 1, 1, WORK);
     job_make(&f, 0, 0, &shy);
     willing = job_create(&f, 0, "work", 2);
     lane_agent_grant(&agent, 2);

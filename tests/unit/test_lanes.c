@@ -75,16 +75,13 @@ Test(lanes, one_word_of_credits_serves_all_shards_and_what_is_not_needed_stays)
 {
     struct pawl_completion got[64];
 
-    open_shards(three, 3, 4);
-    lane_agent_open(&agent, f.runtime, 7, WORK);
+    open_served(three, 3, 4, WORK);
     lane_agent_grant(&agent, 50);
-    for (unsigned i = 0; i < 40; i++)
-        job_create(&f, i % 4, "work", 1);
+    fill("work", 40, 4);
     fixture_run(&f);
     cr_assert_eq(lane_agent_reap(&agent, got, 64), 40);
     cr_assert_eq(load_acquire(&agent.agent.credits), 10);
-    for (unsigned i = 0; i < 40; i++)
-        job_create(&f, i % 4, "work", 1);
+    fill("work", 40, 4);
     fixture_run(&f);
     cr_assert_eq(lane_agent_reap(&agent, got, 64), 10);
     cr_assert_eq(load_acquire(&agent.agent.credits), 0);
@@ -101,8 +98,7 @@ Test(lanes, thousands_of_leases_of_an_agent_that_is_gone_end_as_lost)
     struct pawl_task task = PAWL_NO_TASK;
     unsigned taken = 0, some;
 
-    open_shards(three, 3, 2);
-    lane_agent_open(&agent, f.runtime, 7, WORK);
+    open_served(three, 3, 2, WORK);
     for (unsigned i = 0; i < 3000; i++)
         task = job_create(&f, i % 2, "work", 1);
     while (taken < 3000) {
@@ -202,9 +198,8 @@ Test(lanes, a_shard_that_has_nothing_to_hand_out_may_sleep)
 Test(lanes, a_time_that_has_come_since_the_last_turn_is_not_slept_over)
 {
     static const struct pawl_lane_def limited[] = {{.name = "work", .rate = 10}};
-    open_shards(limited, 1, 1);
-    lane_agent_open(&agent, f.runtime, 7, WORK);
-    fill("work", 2);
+    open_served(limited, 1, 1, WORK);
+    fill("work", 2, 1);
     lane_agent_grant(&agent, 2);
     cr_assert(!gets_nothing(&agent));
     cr_assert(pawl_shard_next_timer_ns(f.runtime, 0) <= fixture_now(&f) + 100 * MS);
@@ -215,12 +210,6 @@ Test(lanes, a_time_that_has_come_since_the_last_turn_is_not_slept_over)
 }
 
 /* ---- The breaker ---- */
-
-static unsigned came(struct lane_agent *a, struct pawl_completion *got, unsigned capacity)
-{
-    fixture_run(&f);
-    return lane_agent_reap(a, got, capacity);
-}
 
 static void report(const struct pawl_completion *lease, bool good)
 {
@@ -238,10 +227,8 @@ Test(lanes, the_breaker_opens_tries_a_few_and_closes)
         {.name = "work", .breaker_failures = 3, .breaker_probes = 2, .breaker_ns = 5 * SECOND}};
     struct pawl_completion got[32];
 
-    open_shards(lanes, 1, 2);
-    lane_agent_open(&agent, f.runtime, 7, WORK);
-    for (unsigned i = 0; i < 30; i++)
-        job_create(&f, i % 2, "work", 1);
+    open_served(lanes, 1, 2, WORK);
+    fill("work", 30, 2);
     lane_agent_grant(&agent, 4);
     cr_assert_eq(came(&agent, got, 32), 4);
     report(&got[0], false), report(&got[1], true);

@@ -3,43 +3,13 @@
  * lanes, claims and leases when a store is opened again.
  */
 #include "base/random.h"
-#include "shard/lanes.h"
-#include "support/lane_fixture.h"
 #include "support/store_fixture.h"
 
-#define SECOND FIXTURE_SECOND
-#define MS     FIXTURE_MS
-#define WORK   1u
-#define OTHER  2u
-
-static struct fixture f;
-static struct lane_agent agent;
+#include "support/lanes_fixture.h"
 
 static void open_lanes(const struct pawl_lane_def *lanes, unsigned count, unsigned shards)
 {
-    fixture_open(
-        &f, &(struct fixture_options){
-                .machines = {&job_machine}, .shards = shards, .lanes = lanes, .lane_count = count});
-    lane_agent_open(&agent, f.runtime, 7, UINT64_MAX);
-}
-
-static void close_lanes(void)
-{
-    lane_agent_close(&agent, &f);
-    fixture_close(&f);
-}
-
-/* All that has come, thrown away but for its number. */
-static unsigned came(struct pawl_completion *got, unsigned capacity)
-{
-    fixture_run(&f);
-    return lane_agent_reap(&agent, got, capacity);
-}
-
-static void fill(unsigned count, unsigned shards)
-{
-    for (unsigned i = 0; i < count; i++)
-        job_create(&f, i % shards, "work", 1);
+    open_served(lanes, count, shards, UINT64_MAX);
 }
 
 /* ---- Options ---- */
@@ -125,7 +95,7 @@ Test(lanes_open, a_lane_that_does_not_exist_is_not_found)
     cr_assert_eq(pawl_lane_resume(f.runtime, ""), -ENOENT);
     cr_assert_eq(pawl_lane_read(f.runtime, "", &status), -ENOENT);
     cr_assert_eq(pawl_lane_read(f.runtime, NULL, &status), -ENOENT);
-    close_lanes();
+    close_agent();
 }
 
 /* ---- Pause ---- */
@@ -136,19 +106,19 @@ Test(lanes_open, a_paused_lane_hands_out_nothing_until_it_is_resumed)
     struct pawl_completion got[4];
 
     open_lanes(lanes, 2, 2);
-    fill(2, 2);
+    fill("work", 2, 2);
     lane_agent_grant(&agent, 4);
     cr_assert_eq(pawl_lane_pause(f.runtime, "work", 0), 0);
     fixture_advance(&f, 3600 * SECOND);
-    cr_assert_eq(came(got, 4), 0);
+    cr_assert_eq(came(&agent, got, 4), 0);
     cr_assert(lane_status(&f, "work").paused);
     cr_assert(!lane_status(&f, "other").paused);
     job_create(&f, 0, "other", 1);
-    cr_assert_eq(came(got, 4), 1, "the other lane is not paused");
+    cr_assert_eq(came(&agent, got, 4), 1, "the other lane is not paused");
     cr_assert_eq(pawl_lane_resume(f.runtime, "work"), 0);
-    cr_assert_eq(came(got, 4), 2);
+    cr_assert_eq(came(&agent, got, 4), 2);
     cr_assert(!lane_status(&f, "work").paused);
-    close_lanes();
+    close_agent();
 }
 
 /* The host sleeps until the time that its shards name: they must name the pause's end. */
@@ -158,16 +128,16 @@ Test(lanes_open, a_pause_with_an_end_ends_by_itself)
     struct pawl_completion got[2];
 
     open_lanes(lanes, 1, 2);
-    fill(2, 2);
+    fill("work", 2, 2);
     cr_assert_eq(pawl_lane_pause(f.runtime, "work", 10 * SECOND), 0);
     lane_agent_grant(&agent, 2);
     fixture_advance(&f, 10 * SECOND - 1);
-    cr_assert_eq(came(got, 2), 0);
+    cr_assert_eq(came(&agent, got, 2), 0);
     for (unsigned i = 0; i < 2; i++)
         cr_assert_eq(pawl_shard_next_timer_ns(f.runtime, i), fixture_now(&f) + 1);
     fixture_advance(&f, 1);
-    cr_assert_eq(came(got, 2), 2);
-    close_lanes();
+    cr_assert_eq(came(&agent, got, 2), 2);
+    close_agent();
 }
 
 Test(lanes_open, a_pause_with_an_end_can_be_resumed_or_made_shorter_before)
@@ -176,19 +146,19 @@ Test(lanes_open, a_pause_with_an_end_can_be_resumed_or_made_shorter_before)
     struct pawl_completion got[2];
 
     open_lanes(lanes, 1, 1);
-    fill(2, 1);
+    fill("work", 2, 1);
     lane_agent_grant(&agent, 1);
     cr_assert_eq(pawl_lane_pause(f.runtime, "work", 3600 * SECOND), 0);
-    cr_assert_eq(came(got, 2), 0);
+    cr_assert_eq(came(&agent, got, 2), 0);
     cr_assert_eq(pawl_lane_resume(f.runtime, "work"), 0);
-    cr_assert_eq(came(got, 2), 1, "it was resumed");
+    cr_assert_eq(came(&agent, got, 2), 1, "it was resumed");
     cr_assert_eq(pawl_lane_pause(f.runtime, "work", 3600 * SECOND), 0);
     lane_agent_grant(&agent, 1);
-    cr_assert_eq(came(got, 2), 0);
+    cr_assert_eq(came(&agent, got, 2), 0);
     cr_assert_eq(pawl_lane_pause(f.runtime, "work", SECOND), 0);
     fixture_jump(&f, SECOND + 1);
-    cr_assert_eq(came(got, 2), 1, "its pause was made shorter");
-    close_lanes();
+    cr_assert_eq(came(&agent, got, 2), 1, "its pause was made shorter");
+    close_agent();
 }
 
 /* ---- Limits, over two shards ---- */
@@ -201,9 +171,9 @@ Test(lanes_open, no_more_are_leased_at_once_than_the_lane_allows)
     unsigned count;
 
     open_lanes(lanes, 1, 2);
-    fill(50, 2);
+    fill("work", 50, 2);
     lane_agent_grant(&agent, 60);
-    count = came(got, 64);
+    count = came(&agent, got, 64);
     cr_assert_eq(count, 5);
     cr_assert_eq(lane_status(&f, "work").leased, 5);
     for (unsigned done = 0; done < 45;
@@ -211,11 +181,11 @@ Test(lanes_open, no_more_are_leased_at_once_than_the_lane_allows)
         const unsigned i = (unsigned)random_below(&random, 5);
 
         fixture_ask(&f, got[i].task, J_DONE, 0, 0);
-        cr_assert_eq(came(&got[i], 1), 1);
-        cr_assert_eq(came(&got[5], 1), 0);
+        cr_assert_eq(came(&agent, &got[i], 1), 1);
+        cr_assert_eq(came(&agent, &got[5], 1), 0);
         cr_assert_eq(lane_status(&f, "work").leased, 5);
     }
-    close_lanes();
+    close_agent();
 }
 
 Test(lanes_open, leases_come_at_the_lanes_rate_after_its_burst)
@@ -225,16 +195,16 @@ Test(lanes_open, leases_come_at_the_lanes_rate_after_its_burst)
     unsigned count = 0;
 
     open_lanes(lanes, 1, 2);
-    fill(200, 2);
+    fill("work", 200, 2);
     lane_agent_grant(&agent, 200);
-    count += came(got, 200);
+    count += came(&agent, got, 200);
     cr_assert_eq(count, 20);
     for (unsigned tenth = 1; tenth <= 50; tenth++) {
         fixture_advance(&f, 100 * MS);
-        count += came(got, 200);
+        count += came(&agent, got, 200);
         cr_assert_eq(count, 20 + tenth);
     }
-    close_lanes();
+    close_agent();
 }
 
 /* ---- Status ---- */
@@ -254,14 +224,14 @@ Test(lanes_open, the_oldest_is_the_one_that_has_waited_longest)
     fixture_advance(&f, 5 * SECOND);
     cr_assert_eq(lane_status(&f, "work").oldest_ns, 16 * SECOND);
     lane_agent_grant(&agent, 1);
-    cr_assert_eq(came(got, 1), 1);
+    cr_assert_eq(came(&agent, got, 1), 1);
     cr_assert_eq(lane_status(&f, "work").oldest_ns, 6 * SECOND);
     job_create(&f, 0, "work", 5); /* in the same moment, just looked */
     lane_agent_grant(&agent, 1);
-    cr_assert_eq(came(got, 1), 1);
+    cr_assert_eq(came(&agent, got, 1), 1);
     fixture_advance(&f, SECOND);
     cr_assert_eq(lane_status(&f, "work").oldest_ns, 6 * SECOND, "the one that waits on shard 1");
-    close_lanes();
+    close_agent();
 }
 
 /* ---- A store ---- */

@@ -3,26 +3,15 @@
  * task leaves behind is nothing.
  */
 #include "base/random.h"
-#include "shard/lanes.h"
-#include "support/lane_fixture.h"
+#include "support/lanes_fixture.h"
 
 #define ASSIGNEES 100u
 
-static struct fixture f;
-static struct lane_agent agent;
 static const struct pawl_lane_def lanes[] = {{.name = "work"}, {.name = "other"}};
 
 static void open_work(void)
 {
-    fixture_open(
-        &f, &(struct fixture_options){.machines = {&job_machine}, .lanes = lanes, .lane_count = 2});
-    lane_agent_open(&agent, f.runtime, 7, 1);
-}
-
-static void close_work(void)
-{
-    lane_agent_close(&agent, &f);
-    fixture_close(&f);
+    open_served(lanes, 2, 1, WORK);
 }
 
 static uint64_t tickets(void)
@@ -52,7 +41,7 @@ Test(tickets, many_assignees_come_and_go)
         }
     }
     cr_assert_eq(tickets(), 0);
-    close_work();
+    close_agent();
 }
 
 /* A refused task that goes away, moves or is cancelled while it is put aside. */
@@ -68,13 +57,13 @@ Test(tickets, what_happens_to_a_task_that_was_put_aside)
         cr_assert_eq(lane_agent_lease(&agent, &f).status, -EPROTO);
     pawl_task_cancel(f.runtime, tasks[3]);
     fixture_ask(&f, tasks[0], J_WITHDRAW, 0, 0);
-    fixture_ask(&f, tasks[1], J_CHANGE, UINT64_C(3) << 32 | pawl_lane_number("other"), 0);
+    fixture_ask(&f, tasks[1], J_CHANGE, change(3, "other"), 0);
     fixture_jump(&f, 2 * FIXTURE_MS);
     cr_assert_eq(lane_status(&f, "work").ready, 1);
     cr_assert_eq(lane_status(&f, "other").ready, 1);
     cr_assert_eq(lane_agent_lease(&agent, &f).task.id, tasks[2].id);
     cr_assert_eq(tickets(), 3);
-    close_work();
+    close_agent();
 }
 
 /* ---- Against a model ---- */
@@ -134,8 +123,7 @@ static void model_change(struct model *m, struct random *random)
     m->lane = (unsigned)random_below(random, 2);
     m->priority = (uint32_t)random_below(random, 4);
     m->assignee = random_below(random, 4) == 0 ? 1 + random_below(random, 2) : 0;
-    fixture_ask(&f, m->task, J_CHANGE,
-                (uint64_t)m->priority << 32 | pawl_lane_number(lanes[m->lane].name), m->assignee);
+    fixture_ask(&f, m->task, J_CHANGE, change(m->priority, lanes[m->lane].name), m->assignee);
 }
 
 static void model_hand_out(struct random *random)
