@@ -79,6 +79,23 @@ static inline void work_close(struct work_fixture *w)
     fixture_close(&w->f);
 }
 
+/* Without the fixture: two shards on threads of their own, started; options: what is more. */
+static inline struct pawl_runtime *work_start(struct pawl_options options)
+{
+    static const struct pawl_work_options usual;
+    struct pawl_runtime *runtime = NULL;
+
+    options.shards = 2;
+    options.no_pin = 1;
+    options.no_huge_pages = 1;
+    options.lanes = work_lanes;
+    options.lane_count = 2;
+    options.work = &usual;
+    cr_assert_eq(pawl_open(&options, &runtime), 0);
+    cr_assert_eq(pawl_start(runtime), 0);
+    return runtime;
+}
+
 /* ---- tasks --------------------------------------------------------------------------------------- */
 
 /* A spec for lane "work", to be changed at will. */
@@ -137,6 +154,33 @@ static inline struct pawl_completion work_done(struct work_fixture *w, int accep
     cr_assert_eq(accepted, 0, "refused: %d", accepted);
     fixture_run(&w->f);
     return fixture_reap(&w->f);
+}
+
+static inline void work_cancel(struct work_fixture *w, struct pawl_task task, bool tree)
+{
+    cr_assert_eq(work_done(w, pawl_work_cancel(w->f.port, task, tree, 1)).status, 0);
+}
+
+static inline struct pawl_task work_submit_child(struct work_fixture *w, struct pawl_task parent)
+{
+    struct pawl_work_spec spec = work_spec();
+
+    spec.parent = parent;
+    return work_submit(w, &spec);
+}
+
+/* Held; it completes when it is opened. */
+static inline struct pawl_task work_submit_group(struct work_fixture *w)
+{
+    struct pawl_work_spec spec = work_spec();
+
+    spec.flags = PAWL_WORK_GROUP | PAWL_WORK_HELD;
+    return work_submit(w, &spec);
+}
+
+static inline void work_complete_group(struct work_fixture *w, struct pawl_task task)
+{
+    cr_assert_eq(work_done(w, pawl_work_open(w->f.port, task, 1)).state, PAWL_WORK_COMPLETED);
 }
 
 static inline uint64_t work_live(struct work_fixture *w)

@@ -159,9 +159,7 @@ static uint64_t ended;
 static void come_and_go(void)
 {
     if (ended != 0)
-        cr_assert_eq(
-            work_done(&w, pawl_work_cancel(w.f.port, (struct pawl_task){ended}, false, 1)).status,
-            0);
+        work_cancel(&w, (struct pawl_task){ended}, false);
     ended = work_submit(&w, NULL).id;
 }
 

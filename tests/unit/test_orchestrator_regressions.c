@@ -29,7 +29,7 @@ Test(orchestrator_regressions, cancelled_task_cannot_complete)
     task = work_submit(&w, NULL);
     agent = work_agent(&w, "a", "work", 1);
     lease = work_lease(&w, agent);
-    cr_assert_eq(work_done(&w, pawl_work_cancel(w.f.port, task, false, 1)).status, 0);
+    work_cancel(&w, task, false);
     cr_assert_eq(work_report(&w, agent, &lease, PAWL_REPORT_DONE, 0), -ESTALE);
     cr_assert_eq(work_report(&w, agent, &lease, PAWL_REPORT_NOTE, 0), -ESTALE);
     cr_assert_eq(work_state(&w, task), PAWL_WORK_CANCELLED);
@@ -312,21 +312,13 @@ static void office_on_stall(void *user, const struct pawl_stall *stall)
 
 static void office_open(struct office *office, uint64_t stall_ns)
 {
-    static const struct pawl_work_options work;
     struct pawl_options options = PAWL_OPTIONS_INIT;
 
     memset(office, 0, sizeof(*office));
-    options.shards = 2;
-    options.no_pin = 1;
-    options.no_huge_pages = 1;
-    options.lanes = work_lanes;
-    options.lane_count = 2;
-    options.work = &work;
     options.user = office;
     options.stall_ns = stall_ns;
     options.on_stall = office_on_stall;
-    cr_assert_eq(pawl_open(&options, &office->runtime), 0);
-    cr_assert_eq(pawl_start(office->runtime), 0);
+    office->runtime = work_start(options);
 }
 
 static struct pawl_agent *office_agent(struct office *office, uint64_t heartbeat_ns)

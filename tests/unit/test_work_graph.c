@@ -38,7 +38,7 @@ Test(work_graph, chain_runs_in_order)
     cr_assert_eq(work_state(&w, tasks[0]), PAWL_WORK_READY);
     for (unsigned i = 1; i < 50; i++)
         cr_assert_eq(work_state(&w, tasks[i]), PAWL_WORK_DEPENDENT);
-    cr_assert_eq(work_done(&w, pawl_work_cancel(w.f.port, tasks[0], false, 1)).status, 0);
+    work_cancel(&w, tasks[0], false);
     for (unsigned i = 1; i < 50; i++)
         cr_assert_eq(work_state(&w, tasks[i]), PAWL_WORK_FAILED);
     work_close(&w);
@@ -184,8 +184,7 @@ Test(work_graph, task_that_was_not_told_of_its_edges_fails)
 
 Test(work_graph, made_by_threads)
 {
-    static const struct pawl_work_options work;
-    struct pawl_options options = PAWL_OPTIONS_INIT;
+    const struct pawl_options options = PAWL_OPTIONS_INIT;
     struct pawl_runtime *runtime;
     struct pawl_work_view view;
     struct pawl_port *port;
@@ -196,14 +195,7 @@ Test(work_graph, made_by_threads)
         edges[2 * i - 2] = (struct pawl_work_edge){.task = i, .after = i - 1};
         edges[2 * i - 1] = (struct pawl_work_edge){.task = i, .after = i / 2};
     }
-    options.shards = 2;
-    options.no_pin = 1;
-    options.no_huge_pages = 1;
-    options.lanes = work_lanes;
-    options.lane_count = 2;
-    options.work = &work;
-    cr_assert_eq(pawl_open(&options, &runtime), 0);
-    cr_assert_eq(pawl_start(runtime), 0);
+    runtime = work_start(options);
     specs[1].flags |= PAWL_WORK_HELD;
     cr_assert_eq(pawl_work_graph(runtime, specs, COUNT, edges, 2 * COUNT - 2, tasks, NULL), 0);
     for (unsigned i = 0; i < COUNT; i++) { /* what returns 0 has been done */
@@ -329,19 +321,11 @@ static void *declare_all(void *unused)
 
 static void threads_open(uint32_t inflight_max)
 {
-    static const struct pawl_work_options work;
     struct pawl_options options = PAWL_OPTIONS_INIT;
 
-    options.shards = 2;
-    options.no_pin = 1;
-    options.no_huge_pages = 1;
-    options.lanes = work_lanes;
-    options.lane_count = 2;
-    options.work = &work;
     options.inflight_max = inflight_max;
     all_long();
-    cr_assert_eq(pawl_open(&options, &d.runtime), 0);
-    cr_assert_eq(pawl_start(d.runtime), 0);
+    d.runtime = work_start(options);
 }
 
 static uint64_t created(bool less_ended)

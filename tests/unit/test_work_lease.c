@@ -23,6 +23,24 @@ static int report(const struct pawl_lease *lease, enum pawl_report_kind kind)
     return work_report(&w, agent, lease, kind, 0);
 }
 
+/* What became of a report. */
+static int told(const struct pawl_lease *lease, const struct pawl_report *given)
+{
+    return work_receipt(&w, agent, lease, given).status;
+}
+
+/* Begins with a task that the agent has a lease of. */
+static struct pawl_task begin_leased(const struct work_fixture_options *options,
+                                     struct pawl_lease *lease)
+{
+    struct pawl_task task;
+
+    begin(options);
+    task = work_submit(&w, NULL);
+    *lease = work_lease(&w, agent);
+    return task;
+}
+
 static uint32_t attempts_of(struct pawl_task task)
 {
     return work_view(&w, task).work.attempts;
@@ -31,13 +49,10 @@ static uint32_t attempts_of(struct pawl_task task)
 Test(work_lease, done_completes_with_its_value)
 {
     struct pawl_lease lease;
+    const struct pawl_task task = begin_leased(NULL, &lease);
     struct pawl_receipt receipt;
     struct pawl_work_view view;
-    struct pawl_task task;
 
-    begin(NULL);
-    task = work_submit(&w, NULL);
-    lease = work_lease(&w, agent);
     cr_assert_eq(lease.task.id, task.id);
     cr_assert_eq(lease.state, PAWL_WORK_LEASED);
     cr_assert_eq(attempts_of(task), 1);
@@ -69,12 +84,11 @@ Test(work_lease, release_costs_no_attempt)
 
 Test(work_lease, failure_of_a_class_that_is_not_retried_fails_at_once)
 {
-    struct pawl_task task;
     struct pawl_lease lease;
+    struct pawl_task task;
 
-    begin(&(struct work_fixture_options){.policies = {{.not_retried = 1u << 5}}});
-    task = work_submit(&w, NULL);
-    lease = work_lease(&w, agent);
+    task = begin_leased(&(struct work_fixture_options){.policies = {{.not_retried = 1u << 5}}},
+                        &lease);
     cr_assert_eq(work_report(&w, agent, &lease, PAWL_REPORT_FAILED, 4), 0);
     cr_assert_eq(work_state(&w, task), PAWL_WORK_READY);
     lease = work_lease(&w, agent);
@@ -87,12 +101,9 @@ Test(work_lease, failure_of_a_class_that_is_not_retried_fails_at_once)
 
 Test(work_lease, class_of_the_runtime_is_refused)
 {
-    struct pawl_task task;
     struct pawl_lease lease;
+    const struct pawl_task task = begin_leased(NULL, &lease);
 
-    begin(NULL);
-    task = work_submit(&w, NULL);
-    lease = work_lease(&w, agent);
     cr_assert_eq(work_report(&w, agent, &lease, PAWL_REPORT_FAILED, PAWL_WORK_CLASS_LOST), -EINVAL);
     cr_assert_eq(work_state(&w, task), PAWL_WORK_LEASED);
     end();
@@ -125,12 +136,10 @@ Test(work_lease, backoff_is_waited_for_between_attempts)
 
 Test(work_lease, expiry_counts_as_an_attempt_and_says_so)
 {
-    struct pawl_task task;
     struct pawl_lease lease;
+    struct pawl_task task;
 
-    begin(&(struct work_fixture_options){.policies = {{.attempts = 2}}});
-    task = work_submit(&w, NULL);
-    lease = work_lease(&w, agent);
+    task = begin_leased(&(struct work_fixture_options){.policies = {{.attempts = 2}}}, &lease);
     fixture_advance(&w.f, 61 * SECOND);
     cr_assert_eq(work_view(&w, task).work.klass, PAWL_WORK_CLASS_EXPIRED);
     cr_assert_eq(report(&lease, PAWL_REPORT_DONE), -ESTALE);
@@ -144,18 +153,12 @@ Test(work_lease, expiry_counts_as_an_attempt_and_says_so)
 
 Test(work_lease, extension_keeps_the_lease)
 {
-    struct pawl_task task;
     struct pawl_lease lease;
+    const struct pawl_task task = begin_leased(NULL, &lease);
 
-    begin(NULL);
-    task = work_submit(&w, NULL);
-    lease = work_lease(&w, agent);
     fixture_advance(&w.f, 50 * SECOND);
     cr_assert_eq(
-        work_receipt(&w, agent, &lease,
-                     &(struct pawl_report){.kind = PAWL_REPORT_EXTEND, .value = 100 * SECOND})
-            .status,
-        0);
+        told(&lease, &(struct pawl_report){.kind = PAWL_REPORT_EXTEND, .value = 100 * SECOND}), 0);
     fixture_advance(&w.f, 90 * SECOND);
     cr_assert_eq(work_state(&w, task), PAWL_WORK_LEASED);
     cr_assert_eq(report(&lease, PAWL_REPORT_DONE), 0);
@@ -165,17 +168,11 @@ Test(work_lease, extension_keeps_the_lease)
 /* In either direction: what is over by its time has its credit free again by then. */
 Test(work_lease, extension_to_an_earlier_time_gives_its_credit_back_by_then)
 {
-    struct pawl_task task;
     struct pawl_lease lease;
+    const struct pawl_task task = begin_leased(NULL, &lease);
 
-    begin(NULL);
-    task = work_submit(&w, NULL);
-    lease = work_lease(&w, agent);
     cr_assert_eq(
-        work_receipt(&w, agent, &lease,
-                     &(struct pawl_report){.kind = PAWL_REPORT_EXTEND, .value = 5 * SECOND})
-            .status,
-        0);
+        told(&lease, &(struct pawl_report){.kind = PAWL_REPORT_EXTEND, .value = 5 * SECOND}), 0);
     fixture_advance(&w.f, 6 * SECOND);
     cr_assert_eq(work_state(&w, task), PAWL_WORK_READY);
     cr_assert_eq(work_lease(&w, agent).task.id, task.id);
@@ -217,25 +214,19 @@ Test(work_lease, children_follow_one_that_was_dead_and_is_cancelled_after_a_kick
     cr_assert_eq(report(&lease, PAWL_REPORT_FAILED), 0);
     cr_assert_eq(work_state(&w, parent), PAWL_WORK_DEAD);
     cr_assert_eq(work_done(&w, pawl_work_kick(w.f.port, parent, 1)).state, PAWL_WORK_READY);
-    cr_assert_eq(work_done(&w, pawl_work_cancel(w.f.port, parent, true, 1)).status, 0);
+    work_cancel(&w, parent, true);
     cr_assert_eq(work_state(&w, child), PAWL_WORK_CANCELLED);
     end();
 }
 
 Test(work_lease, progress_and_evidence_are_kept_in_order)
 {
-    struct pawl_task task;
     struct pawl_lease lease;
+    const struct pawl_task task = begin_leased(NULL, &lease);
     struct pawl_report note = {.kind = PAWL_REPORT_NOTE, .bytes = "one", .size = 3, .hash = 77};
 
-    begin(NULL);
-    task = work_submit(&w, NULL);
-    lease = work_lease(&w, agent);
-    cr_assert_eq(work_receipt(&w, agent, &lease, &note).status, 0);
-    cr_assert_eq(work_receipt(&w, agent, &lease,
-                              &(struct pawl_report){.kind = PAWL_REPORT_PROGRESS, .value = 60})
-                     .status,
-                 0);
+    cr_assert_eq(told(&lease, &note), 0);
+    cr_assert_eq(told(&lease, &(struct pawl_report){.kind = PAWL_REPORT_PROGRESS, .value = 60}), 0);
     cr_assert_eq(work_view(&w, task).work.progress, 60);
     cr_assert_eq(work_view(&w, task).work.notes, 1);
     cr_assert_eq(work_view(&w, task).work.bytes, 3);
@@ -244,17 +235,16 @@ Test(work_lease, progress_and_evidence_are_kept_in_order)
 
 Test(work_lease, evidence_is_bounded_and_history_has_its_own_room)
 {
-    const struct pawl_report note = {.kind = PAWL_REPORT_NOTE, .bytes = "12345", .size = 5};
-    struct pawl_work_view view;
     struct pawl_lease lease;
     struct pawl_task task;
+    const struct pawl_report note = {.kind = PAWL_REPORT_NOTE, .bytes = "12345", .size = 5};
+    struct pawl_work_view view;
 
-    begin(&(struct work_fixture_options){.policies = {{.notes_max = 2, .attempts = 9}}});
-    task = work_submit(&w, NULL);
-    lease = work_lease(&w, agent);
-    cr_assert_eq(work_receipt(&w, agent, &lease, &note).status, 0);
-    cr_assert_eq(work_receipt(&w, agent, &lease, &note).status, 0);
-    cr_assert_eq(work_receipt(&w, agent, &lease, &note).status, -ENOSPC);
+    task = begin_leased(
+        &(struct work_fixture_options){.policies = {{.notes_max = 2, .attempts = 9}}}, &lease);
+    cr_assert_eq(told(&lease, &note), 0);
+    cr_assert_eq(told(&lease, &note), 0);
+    cr_assert_eq(told(&lease, &note), -ENOSPC);
     cr_assert_eq(report(&lease, PAWL_REPORT_FAILED), 0);
     for (unsigned i = 0; i < 3; i++) {
         lease = work_lease(&w, agent);
@@ -405,11 +395,10 @@ Test(work_lease, notes_are_reclaimed_though_the_limit_of_events_in_flight_is_rea
     noted = work_submit(&w, NULL);
     lease = work_lease(&w, agent);
     for (unsigned i = 0; i < 100; i++)
-        cr_assert_eq(work_receipt(&w, agent, &lease,
-                                  &(struct pawl_report){
-                                      .kind = PAWL_REPORT_NOTE, .bytes = "evidence", .size = 8})
-                         .status,
-                     0);
+        cr_assert_eq(
+            told(&lease,
+                 &(struct pawl_report){.kind = PAWL_REPORT_NOTE, .bytes = "evidence", .size = 8}),
+            0);
     root = work_submit(&w, NULL);
     spec.after = &root;
     spec.after_count = 1;
