@@ -146,14 +146,8 @@ static int take_option(struct options *options, int option)
     case 'l':
         options->run.log = stdout;
         break;
-    case 'h':
-        fputs(usage, stdout);
-        return TOOL_OK;
-    case 'V':
-        return tool_version(command);
     default:
-        fprintf(stderr, "Try '%s --help'.\n", command);
-        return TOOL_USAGE;
+        return tool_option(command, option, usage);
     }
     return good ? -1 : TOOL_USAGE;
 }

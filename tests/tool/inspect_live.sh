@@ -9,19 +9,6 @@
 . "${BASH_SOURCE[0]%/*}/lib.bash" stop
 verb=inspect
 
-expect_not_in() {
-    ! grep -q -e "$2" "$1" || fail "'$2' is in $1: $(cat "$1")"
-}
-
-# tasks - the ids of the list in out, in its order.
-tasks() {
-    sed -n 's/^\([0-9a-f]\{16\}\)  .*/\1/p' out
-}
-
-is_json() {
-    ! command -v python3 >/dev/null || python3 -m json.tool <out >/dev/null || fail "no JSON: $(cat out)"
-}
-
 # ---- a host that stands still ----
 
 mkfifo ends

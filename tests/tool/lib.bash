@@ -91,6 +91,26 @@ expect_in() {
     grep -q -e "$2" "$1" || fail "'$2' is not in $1: $(cat "$1")"
 }
 
+expect_not_in() {
+    ! grep -q -e "$2" "$1" || fail "'$2' is in $1: $(cat "$1")"
+}
+
+# is_json: what was printed last, as far as somebody is here who knows.
+is_json() {
+    ! command -v python3 >/dev/null || python3 -m json.tool <out >/dev/null || fail "no JSON: $(cat out)"
+}
+
+# tasks: the ids that pawl inspect has listed, in its order.
+tasks() {
+    sed -n 's/^\([0-9a-f]\{16\}\)  .*/\1/p' out
+}
+
+# expect_same LOG ARGUMENT...: the schedule of pawl replay must be the one in the file `wanted`.
+expect_same() {
+    run 0 "$@" --schedule got
+    diff -q wanted got >/dev/null || fail "replay $*: another schedule: $(diff wanted got | head -5)"
+}
+
 # value KEY: of the JSON that was printed last, one key a line.
 value() {
     sed -n "s/^ *\"$1\": *\(.*[^,]\),\{0,1\}\$/\1/p" out

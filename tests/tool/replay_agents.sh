@@ -11,12 +11,6 @@ verb=replay
 generate=$PAWL_SUPPORT/swf_generate
 reference=$PAWL_SUPPORT/swf_reference
 
-# expect_same LOG ARGUMENT... - the schedule must be the one in the file `wanted`.
-expect_same() {
-    run 0 "$@" --schedule got
-    diff -q wanted got >/dev/null || fail "replay $*: another schedule: $(diff wanted got | head -5)"
-}
-
 rest='-1 -1 -1 -1 -1 -1 -1 -1 -1 -1'
 
 # ---- the schedule: that of the partition task, if each job has one processor ----
