@@ -53,6 +53,16 @@ static inline struct store_read store_read_file(const struct pawl_storage *stora
     return read;
 }
 
+/* What build_save has saved. */
+static inline struct store_read store_read_saved(const struct store_build *built,
+                                                 const struct memory_disk *disk,
+                                                 const char *directory)
+{
+    const struct store_file name = build_name(built);
+
+    return store_read_file(&disk->storage, directory, &name, built);
+}
+
 /* Where the frame of this LSN was built, or where building stopped. */
 static inline uint64_t store_read_next_offset(const struct store_build *built, uint64_t lsn)
 {

@@ -59,16 +59,9 @@ static void clear(void)
 }
 
 /* Reads the file: how it ends, and that what comes before is what was built. */
-static struct store_read read_file(void)
-{
-    const struct store_file name = build_name(&b);
-
-    return store_read_file(&disk.storage, "d", &name, &b);
-}
-
 #define CHECK_ENDS(expected_result, expected_lsn)                                                  \
     do {                                                                                           \
-        const struct store_read read = read_file();                                                \
+        const struct store_read read = store_read_saved(&b, &disk, "d");                           \
                                                                                                    \
         cr_assert_eq(read.result, expected_result, "%s", read.what);                               \
         cr_assert_eq(read.lsn, expected_lsn, "%s", read.what);                                     \
@@ -84,7 +77,7 @@ Test(reader, a_sealed_file_is_read_to_its_seal)
     build_seal(&b);
     save(FILE_BYTES);
     CHECK_ENDS(READER_SEALED, b.lsn);
-    cr_assert_eq(read_file().previous_crc, b.previous_crc);
+    cr_assert_eq(store_read_saved(&b, &disk, "d").previous_crc, b.previous_crc);
     clear();
 }
 
@@ -107,7 +100,7 @@ Test(reader, a_file_with_a_header_alone_ends_at_once)
     b.header.previous_crc = b.previous_crc = 0x1234;
     save(FILE_BYTES);
     CHECK_ENDS(READER_END, 100u);
-    cr_assert_eq(read_file().previous_crc, 0x1234u);
+    cr_assert_eq(store_read_saved(&b, &disk, "d").previous_crc, 0x1234u);
     save(STORE_BLOCK);
     CHECK_ENDS(READER_END, 100u);
     build_seal(&b);
@@ -251,7 +244,7 @@ static void check_every_byte_flipped(size_t end, enum reader_result whole)
         struct frame_header header;
 
         file->bytes[i] ^= flip;
-        read = read_file();
+        read = store_read_saved(&b, &disk, "d");
         file->bytes[i] = was;
         cr_assert(!read.is_wrong, "byte %zu", i);
         if (i >= frame_end && i % STORE_BLOCK == 0)
@@ -330,7 +323,7 @@ Test(reader, a_file_that_was_cut_is_corrupt_unless_all_that_counts_is_there)
 
             save(FILE_BYTES);
             memory_file_resize(file, size);
-            read = read_file();
+            read = store_read_saved(&b, &disk, "d");
             cr_assert(!read.is_wrong, "size %zu", size);
             cr_assert_eq(read.result, sealed != 0 && size >= end ? READER_SEALED : READER_CORRUPT,
                          "size %zu", size);
@@ -350,7 +343,7 @@ Test(reader, without_a_said_length_a_cut_inside_a_frame_is_still_corruption)
         pawl__file_header_seal(&b.header);
         memcpy(file->bytes, &b.header, sizeof(b.header));
         memory_file_resize(file, size);
-        read = read_file();
+        read = store_read_saved(&b, &disk, "d");
         cr_assert(!read.is_wrong, "size %zu", size);
         cr_assert(read.result == READER_CORRUPT || read.result == READER_END, "size %zu", size);
         if (read.result == READER_END) /* at a frame's end, or in the zeroes behind a group */
@@ -420,13 +413,14 @@ Test(reader, a_whole_frame_with_bad_contents_is_corruption)
     build_raw(&b, FRAME_STEPS, 0, entry, sizeof(entry)); /* zeroes are no entry */
     save(FILE_BYTES);
     CHECK_ENDS(READER_CORRUPT, lsn);
-    cr_assert_eq(read_file().where, b.last_offset + sizeof(struct frame_header));
+    cr_assert_eq(store_read_saved(&b, &disk, "d").where,
+                 b.last_offset + sizeof(struct frame_header));
     clear();
     build_groups(false);
     build_raw(&b, FRAME_MANIFEST, 0, entry, sizeof(entry));
     save(FILE_BYTES);
     CHECK_ENDS(READER_CORRUPT, lsn);
-    cr_assert_eq(read_file().where, b.last_offset);
+    cr_assert_eq(store_read_saved(&b, &disk, "d").where, b.last_offset);
     clear();
 }
 

@@ -108,13 +108,6 @@ static unsigned first_under_way(void)
     return first + (unsigned)random_below(&r, groups - first + 1);
 }
 
-static struct store_read read_file(void)
-{
-    const struct store_file name = build_name(&b);
-
-    return store_read_file(&disk.storage, "d", &name, &b);
-}
-
 static void clear(void)
 {
     build_end(&b);
@@ -133,7 +126,7 @@ Test(reader_torn, a_crash_loses_nothing_that_was_durable_and_is_not_corruption)
         build_journal();
         first = first_under_way();
         crash(first);
-        read = read_file();
+        read = store_read_saved(&b, &disk, "d");
         cr_assert(!read.is_wrong, "round %u", round);
         cr_assert(read.result == READER_END || read.result == READER_TORN, "round %u: %d %s", round,
                   (int)read.result, read.what);
@@ -156,12 +149,12 @@ Test(reader_torn, a_flip_in_what_was_read_is_corruption_even_before_a_torn_tail)
 
         build_journal();
         crash(first_under_way());
-        whole = read_file();
+        whole = store_read_saved(&b, &disk, "d");
         frame = &frames[random_below(&r, frames_count)];
         if (frame->lsn < whole.lsn) {
             file->bytes[frame->offset + random_below(&r, frame->bytes)] ^=
                 (uint8_t)(1u << random_below(&r, 8));
-            read = read_file();
+            read = store_read_saved(&b, &disk, "d");
             cr_assert(!read.is_wrong, "round %u", round);
             cr_assert_eq(read.result, READER_CORRUPT, "round %u: %d", round, (int)read.result);
             cr_assert_eq(read.lsn, frame->lsn, "round %u", round);
@@ -207,7 +200,7 @@ Test(reader_torn, a_lost_write_is_corruption_once_others_say_that_it_was_durable
             if (memcmp(file->bytes + frames[i].offset, b.bytes + frames[i].offset,
                        frames[i].bytes) != 0)
                 lost = frames[i].lsn;
-        read = read_file();
+        read = store_read_saved(&b, &disk, "d");
         cr_assert(!read.is_wrong, "round %u", round);
         cr_assert_eq(read.lsn, lost != 0 ? lost : b.lsn, "round %u", round);
         if (lost != 0 && durable_said() >= lost) {
@@ -238,7 +231,7 @@ Test(reader_torn, a_hole_is_torn_or_corrupt_by_what_the_frames_behind_it_say)
         }
         file = build_save(&b, &disk, "d", FILE_BYTES);
         memset(file->bytes + 2u * STORE_BLOCK, 0, STORE_BLOCK);
-        read = read_file();
+        read = store_read_saved(&b, &disk, "d");
         cr_assert_eq(read.lsn, 2u);
         cr_assert_eq(read.result, said != 0 ? READER_CORRUPT : READER_TORN);
         if (said == 0)
@@ -258,7 +251,7 @@ static enum reader_result read_with_something_at(uint64_t distance)
     build_frame(&b, 0);
     file = build_save(&b, &disk, "d", (size_t)16 << 20);
     file->bytes[2u * STORE_BLOCK + distance - 1] = 1;
-    result = read_file().result;
+    result = store_read_saved(&b, &disk, "d").result;
     clear();
     return result;
 }
@@ -291,10 +284,10 @@ Test(reader_torn, a_frame_behind_a_hole_is_found_wherever_it_lies)
         header.durable_lsn = 2;
         pawl__frame_seal(&header, "");
         memcpy(file->bytes + place, &header, sizeof(header));
-        result = read_file().result;
+        result = store_read_saved(&b, &disk, "d").result;
         cr_assert_eq(result, READER_CORRUPT, "place %zu", place);
         file->bytes[place] ^= 1;
-        cr_assert_eq(read_file().result, READER_TORN, "place %zu", place);
+        cr_assert_eq(store_read_saved(&b, &disk, "d").result, READER_TORN, "place %zu", place);
         clear();
     }
 }
