@@ -2,9 +2,8 @@
  * queue_fixture.h - for tests of storage queues: a queue of either kind over a file of its own, and a descriptor that
  * wakes it.
  *
- *     for each of `kinds`: if (!make_bed(&bed, kind, depth)) continue;    there is no ring here
- *     write_block(&bed, block, tag) ...
- *     remove_bed(&bed);
+ *     for (struct bed bed = {0}; next_bed(&bed, depth);)    of each kind that this system offers
+ *         write_block(&bed, block, tag) ...
  */
 #ifndef PAWL_TESTS_SUPPORT_QUEUE_FIXTURE_H
 #define PAWL_TESTS_SUPPORT_QUEUE_FIXTURE_H
@@ -39,6 +38,8 @@ struct bed {
     unsigned char *blocks;
     int fd;
     int wake_fd;
+    enum storage_queue_kind kind;
+    unsigned turn; /* of next_bed: how many kinds have been looked at; 0: none is made */
 };
 
 static inline int make_file(bool direct)
@@ -63,6 +64,7 @@ static inline bool make_bed(struct bed *bed, enum storage_queue_kind kind, unsig
     int error;
 
     memset(bed, 0, sizeof(*bed));
+    bed->kind = kind;
     bed->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     cr_assert(bed->wake_fd >= 0);
     error = pawl__storage_queue_open(kind, depth, bed->wake_fd, &bed->queue);
@@ -84,6 +86,21 @@ static inline void remove_bed(struct bed *bed)
     close(bed->fd);
     close(bed->wake_fd);
     free(bed->blocks);
+}
+
+/* Removes the bed of the kind before. False: there are no more. */
+static inline bool next_bed(struct bed *bed, unsigned depth)
+{
+    unsigned turn = bed->turn;
+
+    if (turn > 0)
+        remove_bed(bed);
+    while (turn < ARRAY_LEN(kinds))
+        if (make_bed(bed, kinds[turn++], depth)) {
+            bed->turn = turn;
+            return true;
+        }
+    return false;
 }
 
 static inline int write_block(struct bed *bed, unsigned block, uint64_t tag)
@@ -124,6 +141,16 @@ static inline uint64_t clock_now(clockid_t id)
 
     clock_gettime(id, &now);
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* Nothing comes for so long, and it is waited for until then. */
+static inline void expect_silence(struct storage_queue *queue, uint64_t ns)
+{
+    const uint64_t began = clock_now(CLOCK_MONOTONIC);
+    struct pawl_storage_done done;
+
+    cr_assert_eq(pawl__storage_queue_reap(queue, &done, 1, ns), 0);
+    cr_assert(clock_now(CLOCK_MONOTONIC) - began >= ns, "a wait ended before its time");
 }
 
 #endif /* PAWL_TESTS_SUPPORT_QUEUE_FIXTURE_H */

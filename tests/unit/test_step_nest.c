@@ -86,7 +86,7 @@ static const struct pawl_machine_def nest = {.name = "nest",
                                              FIXTURE_TABLE(states, nest_states),
                                              FIXTURE_TABLE(transitions, nest_transitions)};
 
-static struct fixture nest_fixture;
+static struct fixture f;
 static struct pawl_task nested;
 
 static void expect(enum nest_event code, uint64_t arg, const char *told, unsigned state)
@@ -94,7 +94,7 @@ static void expect(enum nest_event code, uint64_t arg, const char *told, unsigne
     struct pawl_completion done;
 
     story_clear();
-    done = fixture_ask(&nest_fixture, nested, (uint16_t)code, arg, 0);
+    done = fixture_ask(&f, nested, (uint16_t)code, arg, 0);
     cr_assert_eq(done.status, 0);
     cr_assert_str_eq(story.text, told);
     cr_assert_eq(done.state, state, "after %s in %u", nest_events[code], done.state);
@@ -102,10 +102,10 @@ static void expect(enum nest_event code, uint64_t arg, const char *told, unsigne
 
 static void nest_open(void)
 {
-    fixture_open(&nest_fixture, &(struct fixture_options){.machines = {&nest}});
-    nested = fixture_create(&nest_fixture, 0, 0);
+    fixture_open(&f, &(struct fixture_options){.machines = {&nest}});
+    nested = fixture_create(&f, 0, 0);
     cr_assert_str_eq(story.text, "in_top in_a in_a1");
-    cr_assert_eq(fixture_state(&nest_fixture, nested), N_A1);
+    cr_assert_eq(fixture_state(&f, nested), N_A1);
 }
 
 Test(step_nest, exits_run_inside_out_and_entries_outside_in)
@@ -123,8 +123,8 @@ Test(step_nest, exits_run_inside_out_and_entries_outside_in)
     expect(N_B, 0, "out_a1 out_a act in_b", N_SB);
     expect(N_NEXT, 0, "", N_SB);
     expect(N_STOP, 0, "out_b out_top act in_end", N_END);
-    cr_assert(!fixture_is_alive(&nest_fixture, nested));
-    fixture_close(&nest_fixture);
+    cr_assert(!fixture_is_alive(&f, nested));
+    fixture_close(&f);
 }
 
 Test(step_nest, history_enters_the_remembered_child)
@@ -142,7 +142,7 @@ Test(step_nest, history_enters_the_remembered_child)
     expect(N_FRESH, 0, "out_rest act in_top in_a in_a1", N_A1);
     expect(N_B, 0, "out_a1 out_a act in_b", N_SB);
     expect(N_HISTORY, 0, "out_b act in_a in_a1", N_A1);
-    fixture_close(&nest_fixture);
+    fixture_close(&f);
 }
 
 Test(step_nest, a_reused_slot_has_no_history)
@@ -150,16 +150,16 @@ Test(step_nest, a_reused_slot_has_no_history)
     struct pawl_machine_def resting = nest;
 
     resting.initial = "rest";
-    fixture_open(&nest_fixture, &(struct fixture_options){.machines = {&resting}});
+    fixture_open(&f, &(struct fixture_options){.machines = {&resting}});
     for (unsigned i = 0; i < 2000; i++) {
-        nested = fixture_create(&nest_fixture, 0, 0);
+        nested = fixture_create(&f, 0, 0);
         expect(N_HISTORY, 0, "out_rest act in_top in_a in_a1", N_A1);
         expect(N_NEXT, 0, "out_a1 act in_a2", N_A2);
         expect(N_LEAVE, 0, "out_a2 out_a out_top act in_rest", N_REST);
-        cr_assert_eq(pawl_task_cancel(nest_fixture.runtime, nested), 0);
-        fixture_run(&nest_fixture);
+        cr_assert_eq(pawl_task_cancel(f.runtime, nested), 0);
+        fixture_run(&f);
     }
-    fixture_close(&nest_fixture);
+    fixture_close(&f);
 }
 
 Test(step_nest, guards_are_asked_in_order_and_then_outwards)
@@ -174,7 +174,7 @@ Test(step_nest, guards_are_asked_in_order_and_then_outwards)
     expect(N_POKE, 2, "?2 poke2", N_A2);
     expect(N_B, 0, "out_a2 out_a act in_b", N_SB);
     expect(N_POKE, 2, "poke3", N_SB);
-    fixture_close(&nest_fixture);
+    fixture_close(&f);
 }
 
 Test(step_nest, cancel_runs_all_exit_actions)
@@ -183,16 +183,16 @@ Test(step_nest, cancel_runs_all_exit_actions)
 
     nest_open();
     story_clear();
-    cr_assert_eq(pawl_port_cancel(nest_fixture.port, nested, 31), 0);
-    fixture_run(&nest_fixture);
-    done = fixture_reap(&nest_fixture);
+    cr_assert_eq(pawl_port_cancel(f.port, nested, 31), 0);
+    fixture_run(&f);
+    done = fixture_reap(&f);
     cr_assert(done.status == 0 && done.tag == 31 && done.task.id == nested.id);
     cr_assert_str_eq(story.text, "out_a1 out_a out_top");
-    cr_assert(!fixture_is_alive(&nest_fixture, nested));
-    cr_assert_eq(pawl_port_cancel(nest_fixture.port, nested, 32), 0);
-    fixture_run(&nest_fixture);
-    cr_assert_eq(fixture_reap(&nest_fixture).status, -ESTALE);
-    fixture_close(&nest_fixture);
+    cr_assert(!fixture_is_alive(&f, nested));
+    cr_assert_eq(pawl_port_cancel(f.port, nested, 32), 0);
+    fixture_run(&f);
+    cr_assert_eq(fixture_reap(&f).status, -ESTALE);
+    fixture_close(&f);
 }
 
 /* ---- cancel -------------------------------------------------------------------------------------- */
@@ -226,22 +226,24 @@ static const struct pawl_machine_def last_exit = {.name = "last",
                                                   FIXTURE_TABLE(states, last_states),
                                                   FIXTURE_TABLE(transitions, last_transitions),
                                                   .context_size = sizeof(struct puppet)};
-static const struct pawl_machine_def polite = {.name = "polite",
-                                               FIXTURE_TABLE(events, last_events),
-                                               FIXTURE_TABLE(states, last_states),
-                                               FIXTURE_TABLE(transitions, last_transitions),
-                                               .cancel = "please",
-                                               .context_size = sizeof(struct puppet)};
+
+/* A task of last_exit, with this cancel event or none; what its exit action says. */
+static struct pawl_task open_last(const char *cancel, int says)
+{
+    static struct pawl_machine_def definition;
+
+    definition = last_exit;
+    definition.cancel = cancel;
+    fixture_open(&f, &(struct fixture_options){.machines = {&puppet_machine, &definition}});
+    other = fixture_puppet(&f, 0);
+    exit_says = says;
+    return fixture_create(&f, 1, 0);
+}
 
 Test(step_nest, exit_actions_of_a_cancel_see_its_code_and_can_post)
 {
-    static struct fixture f;
-    struct pawl_task task;
+    const struct pawl_task task = open_last(NULL, 0);
 
-    fixture_open(&f, &(struct fixture_options){.machines = {&puppet_machine, &last_exit}});
-    other = fixture_puppet(&f, 0);
-    task = fixture_create(&f, 1, 0);
-    exit_says = 0;
     cr_assert_eq(pawl_task_cancel(f.runtime, task), 0);
     fixture_run(&f);
     cr_assert(!fixture_is_alive(&f, task));
@@ -252,12 +254,8 @@ Test(step_nest, exit_actions_of_a_cancel_see_its_code_and_can_post)
 
 Test(step_nest, a_cancel_whose_exit_action_gives_up_is_refused)
 {
-    static struct fixture f;
-    struct pawl_task task;
+    const struct pawl_task task = open_last(NULL, -EIO);
 
-    fixture_open(&f, &(struct fixture_options){.machines = {&puppet_machine, &last_exit}});
-    task = fixture_create(&f, 1, 0);
-    exit_says = -EIO;
     cr_assert_eq(pawl_port_cancel(f.port, task, 1), 0);
     fixture_run(&f);
     cr_assert_eq(fixture_reap(&f).status, -EIO);
@@ -267,13 +265,8 @@ Test(step_nest, a_cancel_whose_exit_action_gives_up_is_refused)
 
 Test(step_nest, a_cancel_that_an_exit_action_defers_comes_back)
 {
-    static struct fixture f;
-    struct pawl_task task;
+    const struct pawl_task task = open_last(NULL, 1);
 
-    fixture_open(&f, &(struct fixture_options){.machines = {&puppet_machine, &last_exit}});
-    other = fixture_puppet(&f, 0);
-    task = fixture_create(&f, 1, 0);
-    exit_says = 1;
     cr_assert_eq(pawl_port_cancel(f.port, task, 1), 0);
     fixture_run(&f);
     cr_assert(fixture_nothing_to_reap(&f));
@@ -288,14 +281,9 @@ Test(step_nest, a_cancel_that_an_exit_action_defers_comes_back)
 
 Test(step_nest, cancel_delivers_the_machines_cancel_event)
 {
-    static struct fixture f;
-    struct pawl_task task;
+    const struct pawl_task task = open_last("please", 0);
     struct pawl_completion done;
 
-    fixture_open(&f, &(struct fixture_options){.machines = {&puppet_machine, &polite}});
-    other = fixture_puppet(&f, 0);
-    task = fixture_create(&f, 1, 0);
-    exit_says = 0;
     cr_assert_eq(pawl_port_cancel(f.port, task, 6), 0);
     fixture_run(&f);
     done = fixture_reap(&f);

@@ -17,14 +17,11 @@
 
 Test(storage_queue, each_write_is_reported_once_and_is_in_the_file)
 {
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
+    for (struct bed bed = {0}; next_bed(&bed, 16);) {
         struct pawl_storage_done done[16];
         uint64_t reported = 0;
         unsigned sent = 0, got = 0;
-        struct bed bed;
 
-        if (!make_bed(&bed, kinds[k], 16))
-            continue;
         while (got < BLOCKS) {
             int count;
 
@@ -43,7 +40,6 @@ Test(storage_queue, each_write_is_reported_once_and_is_in_the_file)
             got += (unsigned)count;
         }
         cr_assert_eq(pawl__storage_queue_reap(bed.queue, done, 16, 0), 0);
-        remove_bed(&bed);
     }
 }
 
@@ -51,13 +47,10 @@ Test(storage_queue, a_full_queue_refuses_and_a_reap_makes_room)
 {
     static const unsigned depths[] = {1, 3, 64};
 
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
-        for (unsigned d = 0; d < ARRAY_LEN(depths); d++) {
+    for (unsigned d = 0; d < ARRAY_LEN(depths); d++) {
+        for (struct bed bed = {0}; next_bed(&bed, depths[d]);) {
             struct pawl_storage_done done[64];
-            struct bed bed;
 
-            if (!make_bed(&bed, kinds[k], depths[d]))
-                continue;
             for (unsigned round = 0; round < 50; round++) {
                 unsigned got = 0;
 
@@ -68,7 +61,6 @@ Test(storage_queue, a_full_queue_refuses_and_a_reap_makes_room)
                     got += (unsigned)pawl__storage_queue_reap(bed.queue, done, 64, FOR_EVER);
                 cr_assert_eq(got, depths[d]);
             }
-            remove_bed(&bed);
         }
     }
 }
@@ -77,7 +69,6 @@ Test(storage_queue, what_cannot_be_is_refused)
 {
     struct storage_queue *queue = NULL;
     const int closed = dup(STDERR_FILENO);
-    struct bed bed;
 
     close(closed);
     cr_assert_eq(pawl__storage_queue_open(STORAGE_QUEUE_BEST, 0, -1, &queue), -EINVAL);
@@ -87,11 +78,9 @@ Test(storage_queue, what_cannot_be_is_refused)
     cr_assert_eq(pawl__storage_queue_open(STORAGE_QUEUE_BEST, 1, closed, &queue), -EBADF);
     cr_assert(queue == NULL);
     pawl__storage_queue_close(NULL);
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
+    for (struct bed bed = {0}; next_bed(&bed, STORAGE_QUEUE_DEPTH_MAX);) {
         struct pawl_storage_done done;
 
-        if (!make_bed(&bed, kinds[k], STORAGE_QUEUE_DEPTH_MAX))
-            continue;
         cr_assert_eq(pawl__storage_queue_write(bed.queue, -1, bed.blocks, BLOCK, 0, 0), -EBADF);
         cr_assert_eq(pawl__storage_queue_write(bed.queue, bed.fd, bed.blocks, BLOCK, UINT64_MAX, 0),
                      -EINVAL);
@@ -99,7 +88,6 @@ Test(storage_queue, what_cannot_be_is_refused)
                                                STORAGE_QUEUE_WRITE_MAX + BLOCK, 0, 0),
                      -EINVAL);
         cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, 0), 0, "none was started");
-        remove_bed(&bed);
     }
 }
 
@@ -116,13 +104,10 @@ static int64_t result_of_write(struct bed *bed, int fd, size_t size)
 
 Test(storage_queue, an_error_is_the_result_and_a_short_write_is_one)
 {
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
+    for (struct bed bed = {0}; next_bed(&bed, 4);) {
         struct rlimit before, limit;
-        struct bed bed;
         int fd;
 
-        if (!make_bed(&bed, kinds[k], 4))
-            continue;
         fd = open("/dev/full", O_RDWR);
         if (fd >= 0) {
             cr_assert_eq(result_of_write(&bed, fd, BLOCK), -ENOSPC);
@@ -141,7 +126,6 @@ Test(storage_queue, an_error_is_the_result_and_a_short_write_is_one)
         signal(SIGXFSZ, SIG_DFL);
         cr_assert_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
         cr_assert_eq(result_of_write(&bed, bed.fd, 2 * BLOCK), 2 * (int64_t)BLOCK);
-        remove_bed(&bed);
     }
 }
 
@@ -191,19 +175,14 @@ Test(storage_queue, a_write_that_the_kernel_drops_is_made_again_but_not_for_ever
 
 Test(storage_queue, closing_waits_for_what_is_under_way)
 {
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
-        struct bed bed;
-
-        if (!make_bed(&bed, kinds[k], BLOCKS))
-            continue;
+    for (struct bed bed = {0}; next_bed(&bed, BLOCKS);) {
         ring_wake(&bed); /* which does not end that wait */
         for (unsigned i = 0; i < BLOCKS; i++)
             cr_assert_eq(write_block(&bed, i, i), 0);
         pawl__storage_queue_close(bed.queue);
         bed.queue = NULL;
         for (unsigned i = 0; i < BLOCKS; i++)
-            cr_assert(is_written(&bed, i), "%s, block %u", kind_names[kinds[k]], i);
-        remove_bed(&bed);
+            cr_assert(is_written(&bed, i), "%s, block %u", kind_names[bed.kind], i);
     }
 }
 

@@ -14,21 +14,15 @@
 
 Test(storage_queue_wait, a_wait_ends_with_its_time_and_costs_no_processor)
 {
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
+    for (struct bed bed = {0}; next_bed(&bed, 4);) {
         struct pawl_storage_done done;
-        uint64_t began, used;
-        struct bed bed;
+        uint64_t used;
 
-        if (!make_bed(&bed, kinds[k], 4))
-            continue;
         cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, 0), 0);
-        began = clock_now(CLOCK_MONOTONIC);
         used = clock_now(CLOCK_THREAD_CPUTIME_ID);
-        cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, 100 * MILLISECOND), 0);
-        cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, 100 * MILLISECOND + 1), 0);
-        cr_assert(clock_now(CLOCK_MONOTONIC) - began >= 200 * MILLISECOND);
+        expect_silence(bed.queue, 100 * MILLISECOND);
+        expect_silence(bed.queue, 100 * MILLISECOND + 1);
         cr_assert(clock_now(CLOCK_THREAD_CPUTIME_ID) - used < 50 * MILLISECOND);
-        remove_bed(&bed);
     }
 }
 
@@ -37,68 +31,46 @@ Test(storage_queue_wait, a_wait_for_what_cannot_come_is_not_for_ever)
     for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
         struct pawl_storage_done done;
         struct storage_queue *queue = NULL;
-        uint64_t began;
 
         if (pawl__storage_queue_open(kinds[k], 4, -1, &queue) != 0)
             continue;
         cr_assert_eq(pawl__storage_queue_reap(queue, &done, 1, FOR_EVER), 0);
-        began = clock_now(CLOCK_MONOTONIC);
-        cr_assert_eq(pawl__storage_queue_reap(queue, &done, 1, 20 * MILLISECOND), 0);
-        cr_assert(clock_now(CLOCK_MONOTONIC) - began >= 20 * MILLISECOND, "a shorter one is slept");
+        expect_silence(queue, 20 * MILLISECOND);
         pawl__storage_queue_close(queue);
     }
 }
 
 Test(storage_queue_wait, a_readable_wake_ends_a_wait_until_its_owner_reads_it)
 {
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
+    for (struct bed bed = {0}; next_bed(&bed, 4);) {
         struct pawl_storage_done done;
-        uint64_t began;
-        struct bed bed;
 
-        if (!make_bed(&bed, kinds[k], 4))
-            continue;
         for (unsigned round = 0; round < 3; round++) {
             ring_wake(&bed);
             for (unsigned again = 0; again < 3; again++)
                 cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, FOR_EVER), 0);
             cr_assert(drain_wake(&bed), "the queue has left it alone");
-            began = clock_now(CLOCK_MONOTONIC);
-            cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, 20 * MILLISECOND), 0);
-            cr_assert(clock_now(CLOCK_MONOTONIC) - began >= 20 * MILLISECOND);
+            expect_silence(bed.queue, 20 * MILLISECOND);
         }
-        remove_bed(&bed);
     }
 }
 
 Test(storage_queue_wait, a_wake_that_was_dealt_with_between_two_waits_ends_neither)
 {
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
-        struct pawl_storage_done done;
-        uint64_t began;
-        struct bed bed;
-
-        if (!make_bed(&bed, kinds[k], 4))
-            continue;
-        cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, MILLISECOND), 0);
+    for (struct bed bed = {0}; next_bed(&bed, 4);) {
+        expect_silence(bed.queue, MILLISECOND);
         ring_wake(&bed);
         cr_assert(drain_wake(&bed));
-        began = clock_now(CLOCK_MONOTONIC);
-        cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, 20 * MILLISECOND), 0);
-        cr_assert(clock_now(CLOCK_MONOTONIC) - began >= 20 * MILLISECOND);
-        remove_bed(&bed);
+        expect_silence(bed.queue, 20 * MILLISECOND);
     }
 }
 
 Test(storage_queue_wait, a_wake_does_not_hide_results_nor_results_a_wake)
 {
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
+    for (struct bed bed = {0}; next_bed(&bed, 8);) {
         struct pawl_storage_done done;
         unsigned got = 0;
-        struct bed bed;
 
-        if (!make_bed(&bed, kinds[k], 8))
-            continue;
         ring_wake(&bed);
         for (unsigned i = 0; i < 8; i++)
             cr_assert_eq(write_block(&bed, i, i), 0);
@@ -107,7 +79,6 @@ Test(storage_queue_wait, a_wake_does_not_hide_results_nor_results_a_wake)
             got += (unsigned)pawl__storage_queue_reap(bed.queue, &done, 1, FOR_EVER);
         }
         cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, FOR_EVER), 0);
-        remove_bed(&bed);
     }
 }
 
@@ -122,24 +93,17 @@ Test(storage_queue_wait, a_signal_does_not_shorten_a_wait)
     const struct itimerval often = {{0, 3000}, {0, 3000}}, never = {{0, 0}, {0, 0}};
 
     cr_assert_eq(sigaction(SIGALRM, &ignore, NULL), 0);
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
+    for (struct bed bed = {0}; next_bed(&bed, 4);) {
         struct pawl_storage_done done;
-        uint64_t began;
-        struct bed bed;
 
-        if (!make_bed(&bed, kinds[k], 4))
-            continue;
-        began = clock_now(CLOCK_MONOTONIC);
         cr_assert_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
-        cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, 60 * MILLISECOND), 0);
-        cr_assert(clock_now(CLOCK_MONOTONIC) - began >= 60 * MILLISECOND);
+        expect_silence(bed.queue, 60 * MILLISECOND);
         for (unsigned i = 0; i < 200; i++) {
             cr_assert_eq(write_block(&bed, i % BLOCKS, i), 0);
             cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, FOR_EVER), 1);
             cr_assert_eq(done.result, (int64_t)BLOCK);
         }
         cr_assert_eq(setitimer(ITIMER_REAL, &never, NULL), 0);
-        remove_bed(&bed);
     }
 }
 
@@ -200,16 +164,13 @@ static void *send_and_end(void *argument)
 /* The kernel finishes a write in the thread that started it; here that thread is gone. */
 Test(storage_queue_wait, writes_of_a_thread_that_has_ended_are_made_all_the_same)
 {
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
-        for (unsigned direct = 0; direct < 2; direct++) {
+    for (unsigned direct = 0; direct < 2; direct++) {
+        for (struct bed bed = {0}; next_bed(&bed, BLOCKS);) {
             struct pawl_storage_done done[BLOCKS];
-            struct bed bed;
             pthread_t thread;
             void *refused;
             unsigned got = 0;
 
-            if (!make_bed(&bed, kinds[k], BLOCKS))
-                continue;
             close(bed.fd);
             bed.fd = make_file(direct != 0);
             cr_assert_eq(pthread_create(&thread, NULL, send_and_end, &bed), 0);
@@ -224,7 +185,6 @@ Test(storage_queue_wait, writes_of_a_thread_that_has_ended_are_made_all_the_same
             }
             for (unsigned i = 0; i < BLOCKS; i++)
                 cr_assert(is_written(&bed, i));
-            remove_bed(&bed);
         }
     }
 }
@@ -240,26 +200,19 @@ static void *wait_and_end(void *argument)
 
 Test(storage_queue_wait, a_wake_is_seen_after_the_thread_that_waited_for_it_has_ended)
 {
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
+    for (struct bed bed = {0}; next_bed(&bed, 4);) {
         struct pawl_storage_done done;
-        uint64_t began;
-        struct bed bed;
 
-        if (!make_bed(&bed, kinds[k], 4))
-            continue;
         for (unsigned round = 0; round < 10; round++) {
             pthread_t thread;
 
             cr_assert_eq(pthread_create(&thread, NULL, wait_and_end, &bed), 0);
             pthread_join(thread, NULL);
-            began = clock_now(CLOCK_MONOTONIC);
-            cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, 5 * MILLISECOND), 0);
-            cr_assert(clock_now(CLOCK_MONOTONIC) - began >= 5 * MILLISECOND, "no wake came");
+            expect_silence(bed.queue, 5 * MILLISECOND);
             ring_wake(&bed);
             cr_assert_eq(pawl__storage_queue_reap(bed.queue, &done, 1, FOR_EVER), 0);
             cr_assert(drain_wake(&bed));
         }
-        remove_bed(&bed);
     }
 }
 
