@@ -532,6 +532,26 @@ static inline int store_fault(struct store_fixture *s, enum sim_fault_kind kind,
     return number;
 }
 
+/*
+ * Opens, and dies in the nth operation since then, or after the opening; the disk is then what such
+ * a crash leaves. False: there were not so many operations.
+ */
+static inline bool store_die_opening(struct store_fixture *s, uint64_t nth, enum sim_crash how)
+{
+    const int number = store_fault(s, SIM_FAULT_DIE, SIM_OPS_ALL, nth, 0);
+    bool struck;
+
+    if (store_try_open(s) == 0) {
+        store_start(s);
+        store_die(s);
+    }
+    struck = sim_disk_fault_struck(s->disk, number) != 0;
+    sim_disk_faults_clear(s->disk);
+    sim_disk_crash(s->disk, how);
+    sim_disk_reopen(s->disk);
+    return struck;
+}
+
 /* Files of this kind that the directory has; the last one's path in `path`, if not NULL. */
 static inline unsigned store_files(const struct store_fixture *s, uint16_t kind, bool is_new,
                                    char *path)

@@ -345,9 +345,7 @@ Test(durable, a_step_larger_than_a_group_takes_effect_as_a_whole)
         store_begin(&s, &options);
         sender = store_create(&s, M_SYNC, 0);
         target = store_create(&s, M_SYNC, 1);
-        fixture_post(&s.f, &(struct pawl_event){.task = sender,
-                                                .code = P_CALL,
-                                                .arg = {puppet_word(post_large), target.id}});
+        store_post_call(&s, sender, post_large, target);
         fixture_turn(&s.f);
         for (unsigned i = 0; i < ends; i++) {
             store_disk_step(&s);

@@ -1,11 +1,12 @@
 #include "base/random.h"
 #include "support/store_fixture.h"
 
+static struct store_fixture s;
+
 /* ---- completions --------------------------------------------------------------------------------- */
 
 Test(durable_effects, the_completion_of_a_sync_step_waits_for_the_disk)
 {
-    struct store_fixture s;
     struct pawl_task task;
 
     store_begin(&s, NULL);
@@ -22,7 +23,6 @@ Test(durable_effects, the_completion_of_a_sync_step_waits_for_the_disk)
 
 Test(durable_effects, async_and_memory_steps_complete_at_once)
 {
-    struct store_fixture s;
     struct pawl_task async, memory;
 
     store_begin(&s, NULL);
@@ -36,54 +36,47 @@ Test(durable_effects, async_and_memory_steps_complete_at_once)
     store_end(&s);
 }
 
-Test(durable_effects, async_completions_wait_for_the_sync_steps_before_them)
+/* Completions of such steps, in the frame of a sync step before them and in a later one. */
+static void check_order(unsigned kind, enum pawl_durability durability, bool wait)
 {
-    struct store_fixture s;
-    struct pawl_task sync, async;
+    struct pawl_task sync, other;
 
     store_begin(&s, NULL);
     sync = store_create(&s, M_SYNC, 0);
-    async = store_create(&s, M_ASYNC, 0);
-    /* In the same frame, and in a later one. */
+    other = store_create(&s, kind, 0);
     store_post(&s, sync, P_NOTE, 1, 0, 1);
-    store_post(&s, async, P_NOTE, 2, 0, 2);
+    store_post(&s, other, P_NOTE, 2, 0, 2);
     fixture_run(&s.f);
-    store_post(&s, async, P_NOTE, 3, 0, 3);
+    store_post(&s, other, P_NOTE, 3, 0, 3);
     fixture_run(&s.f);
-    cr_assert_eq(fixture_puppet_of(&s.f, async).last, 3);
+    cr_assert_eq(fixture_puppet_of(&s.f, other).last, 3);
+    for (uint32_t tag = 2; tag <= 3 && !wait; tag++)
+        store_expect(&s, tag, 0, durability);
     cr_assert(fixture_nothing_to_reap(&s.f));
     store_run(&s);
-    for (uint32_t tag = 1; tag <= 3; tag++)
-        store_expect(&s, tag, 0, tag == 1 ? PAWL_DURABILITY_SYNC : PAWL_DURABILITY_ASYNC);
+    store_expect(&s, 1, 0, PAWL_DURABILITY_SYNC);
+    for (uint32_t tag = 2; tag <= 3 && wait; tag++)
+        store_expect(&s, tag, 0, durability);
     /* Nothing waits any more. */
-    store_post(&s, async, P_NOTE, 4, 0, 4);
+    store_post(&s, other, P_NOTE, 4, 0, 4);
     fixture_run(&s.f);
-    cr_assert_eq(fixture_reap(&s.f).tag, 4);
+    store_expect(&s, 4, 0, durability);
     store_end(&s);
+}
+
+Test(durable_effects, async_completions_wait_for_the_sync_steps_before_them)
+{
+    check_order(M_ASYNC, PAWL_DURABILITY_ASYNC, true);
 }
 
 Test(durable_effects, memory_completions_never_wait)
 {
-    struct store_fixture s;
-    struct pawl_task sync, memory;
-
-    store_begin(&s, NULL);
-    sync = store_create(&s, M_SYNC, 0);
-    memory = store_create(&s, M_MEMORY, 0);
-    store_post(&s, sync, P_NOTE, 1, 0, 1);
-    store_post(&s, memory, P_NOTE, 2, 0, 2);
-    fixture_run(&s.f);
-    cr_assert_eq(fixture_reap(&s.f).tag, 2);
-    cr_assert(fixture_nothing_to_reap(&s.f));
-    store_run(&s);
-    cr_assert_eq(fixture_reap(&s.f).tag, 1);
-    store_end(&s);
+    check_order(M_MEMORY, PAWL_DURABILITY_MEMORY, false);
 }
 
 /* A refusal tells of the step before it, which must not be undone by a crash any more. */
 Test(durable_effects, refusals_wait_for_the_sync_steps_before_them)
 {
-    struct store_fixture s;
     struct pawl_task task, other;
 
     store_begin(&s, NULL);
@@ -120,7 +113,6 @@ Test(durable_effects, a_step_that_gives_up_is_told_of_though_nothing_is_written)
     static const uint16_t codes[] = {P_CALL, P_CALL_SLOW, P_MOVE, P_END};
 
     for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
-        struct store_fixture s;
         struct pawl_task task;
 
         store_begin(&s, NULL);
@@ -145,7 +137,6 @@ Test(durable_effects, what_was_completed_survives_in_whatever_order_writes_end)
         const struct store_fixture_options options = {
             .seed = seed, .latency_min_ns = 1000, .latency_max_ns = 1000000};
         struct random random = {seed};
-        struct store_fixture s;
         struct pawl_task task;
         uint32_t posted = 0, completed = 0;
 
@@ -188,12 +179,21 @@ Test(durable_effects, what_was_completed_survives_in_whatever_order_writes_end)
 
 /* ---- events -------------------------------------------------------------------------------------- */
 
-/* The first has handled `sent` calls, and the second so many notes. */
-static void check_counts(struct store_fixture *s, struct pawl_task sender, uint64_t sent,
-                         struct pawl_task target, uint64_t taken)
+static struct pawl_task sender, target;
+
+static void begin_pair(const struct store_fixture_options *options, unsigned from, unsigned to,
+                       uint32_t to_shard)
 {
-    const uint64_t calls = fixture_puppet_of(&s->f, sender).count;
-    const uint64_t notes = fixture_puppet_of(&s->f, target).count;
+    store_begin(&s, options);
+    sender = store_create(&s, from, 0);
+    target = store_create(&s, to, to_shard);
+}
+
+/* The sender has handled so many calls, and the target so many notes. */
+static void check_counts(uint64_t sent, uint64_t taken)
+{
+    const uint64_t calls = fixture_puppet_of(&s.f, sender).count;
+    const uint64_t notes = fixture_puppet_of(&s.f, target).count;
 
     cr_assert(calls == sent && notes == taken, "%llu calls, %llu notes", (unsigned long long)calls,
               (unsigned long long)notes);
@@ -203,18 +203,15 @@ static void check_counts(struct store_fixture *s, struct pawl_task sender, uint6
 static void check_held(unsigned from, unsigned to, uint32_t to_shard, bool pending, bool held)
 {
     const struct store_fixture_options options = {.shards = 2};
-    struct store_fixture s;
-    struct pawl_task sender, target, before;
+    struct pawl_task before;
 
-    store_begin(&s, &options);
-    sender = store_create(&s, from, 0);
-    target = store_create(&s, to, to_shard);
+    begin_pair(&options, from, to, to_shard);
     before = store_create(&s, M_SYNC, 0);
     if (pending)
         fixture_send(&s.f, before, P_NOTE, 1);
     store_post_call(&s, sender, store_post_note, target);
     fixture_run(&s.f);
-    check_counts(&s, sender, 1, target, held ? 0 : 1);
+    check_counts(1, held ? 0 : 1);
     store_run(&s);
     cr_assert_eq(fixture_puppet_of(&s.f, target).count, 1);
     store_end(&s);
@@ -267,12 +264,8 @@ static void post_burst(struct pawl_step *step, struct puppet *puppet,
 Test(durable_effects, held_events_leave_in_the_order_sent)
 {
     const struct store_fixture_options options = {.shards = 2, .exchange_ring = 64};
-    struct store_fixture s;
-    struct pawl_task sender, target;
 
-    store_begin(&s, &options);
-    sender = store_create(&s, M_SYNC, 0);
-    target = store_create(&s, M_MEMORY, 1);
+    begin_pair(&options, M_SYNC, M_MEMORY, 1);
     for (unsigned i = 0; i < 10; i++) {
         store_post_call(&s, sender, post_burst, target);
         fixture_turn(&s.f);
@@ -292,12 +285,8 @@ Test(durable_effects, events_between_shards_are_handled_once_across_crashes)
         const struct store_fixture_options options = {
             .seed = seed, .shards = 2, .latency_min_ns = 1000, .latency_max_ns = 1000000};
         struct random random = {seed * 77};
-        struct store_fixture s;
-        struct pawl_task sender, target;
 
-        store_begin(&s, &options);
-        sender = store_create(&s, M_SYNC, 0);
-        target = store_create(&s, M_SYNC, 1);
+        begin_pair(&options, M_SYNC, M_SYNC, 1);
         for (unsigned crash = 0; crash < 3; crash++) {
             const uint64_t steps = random_below(&random, 40);
 
@@ -328,19 +317,15 @@ Test(durable_effects, events_between_shards_are_handled_once_across_crashes)
 Test(durable_effects, what_is_sent_after_an_undone_step_is_not_taken_for_what_it_sent)
 {
     const struct store_fixture_options options = {.shards = 2};
-    struct store_fixture s;
-    struct pawl_task sender, target;
 
-    store_begin(&s, &options);
-    sender = store_create(&s, M_ASYNC, 0);
-    target = store_create(&s, M_SYNC, 1);
+    begin_pair(&options, M_ASYNC, M_SYNC, 1);
     for (unsigned i = 0; i < 5; i++)
         store_post_call(&s, sender, store_post_note, target);
     store_run(&s); /* within the window: the sender's steps are in memory only */
     cr_assert_eq(fixture_puppet_of(&s.f, target).count, 5);
     store_crash(&s, SIM_CRASH_POWER);
     store_open(&s);
-    check_counts(&s, sender, 0, target, 5);
+    check_counts(0, 5);
     /* Three more, durable at the sender and not yet at the receiver. */
     for (unsigned i = 0; i < 3; i++)
         store_post_call(&s, sender, store_post_note, target);
@@ -351,11 +336,11 @@ Test(durable_effects, what_is_sent_after_an_undone_step_is_not_taken_for_what_it
             pawl_virtual_clock_advance_to(s.f.clock, fixture_now(&s.f) + FIXTURE_SECOND);
     }
     cr_assert_eq(store_status(&s, 0).durable_frames, store_status(&s, 0).frames);
-    check_counts(&s, sender, 3, target, 5);
+    check_counts(3, 5);
     store_crash(&s, SIM_CRASH_POWER);
     store_open(&s);
     store_run(&s);
-    check_counts(&s, sender, 3, target, 8);
+    check_counts(3, 8);
     store_end(&s);
 }
 
@@ -364,14 +349,11 @@ Test(durable_effects, what_is_sent_after_an_undone_step_is_not_taken_for_what_it
 Test(durable_effects, a_failed_journal_tells_all_that_waited_that_it_is_unknown)
 {
     const struct store_fixture_options options = {.shards = 2};
-    struct store_fixture s;
-    struct pawl_task task, memory, sender, target;
+    struct pawl_task task, memory;
 
-    store_begin(&s, &options);
+    begin_pair(&options, M_SYNC, M_MEMORY, 1);
     task = store_create(&s, M_SYNC, 0);
     memory = store_create(&s, M_MEMORY, 0);
-    sender = store_create(&s, M_SYNC, 0);
-    target = store_create(&s, M_MEMORY, 1);
     store_fault(&s, SIM_FAULT_ERROR, SIM_OPS(SIM_QUEUE_END), 1, -EIO);
     for (uint32_t tag = 1; tag <= 5; tag++) {
         store_post(&s, task, P_NOTE, tag, 0, tag);
@@ -408,7 +390,6 @@ Test(durable_effects, a_failed_journal_tells_all_that_waited_that_it_is_unknown)
 /* That a task has ended may be lost with the journal: it is not told as if it were so. */
 Test(durable_effects, a_refusal_that_tells_of_a_lost_step_is_told_as_unknown)
 {
-    struct store_fixture s;
     struct pawl_task ended, memory;
 
     store_begin(&s, NULL);

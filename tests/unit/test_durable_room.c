@@ -38,9 +38,7 @@ Test(durable_room, events_under_way_wait_on_a_full_disk)
             store_note(&s, target, 1);
         for (unsigned i = 0; i < 40; i++) {
             trace_clear();
-            fixture_post(&s.f, &(struct pawl_event){.task = sender,
-                                                    .code = P_CALL,
-                                                    .arg = {puppet_word(burst), target.id}});
+            store_post_call(&s, sender, burst, target);
             store_run(&s);
         }
         for (unsigned i = 0; i < s.f.undelivered_count; i++) /* what a port posts may be refused */
@@ -106,9 +104,7 @@ Test(durable_room, events_under_way_are_not_refused_for_want_of_buffers)
     for (unsigned i = 0; i < WORKERS; i++)
         workers[i] = store_create_undurable(&s, M_SYNC, 0);
     cr_assert(store_settle(&s));
-    fixture_post(&s.f, &(struct pawl_event){.task = first,
-                                            .code = P_CALL,
-                                            .arg = {puppet_word(set_off), target.id}});
+    store_post_call(&s, first, set_off, target);
     for (unsigned i = 0; i < 30; i++)
         fixture_turn(&s.f);
     cr_assert(fixture_puppet_of(&s.f, workers[0]).count > 0); /* the others may wait */

@@ -285,9 +285,7 @@ Test(durable_turn, what_tasks_have_sent_and_deferred_outlives_a_stop)
     store_post(&s, keeper, P_WAIT, 8, 0, 1); /* cancelled, and told so */
     store_run(&s);
     for (unsigned i = 0; i < 5; i++) {
-        fixture_post(&s.f, &(struct pawl_event){.task = sender,
-                                                .code = P_CALL,
-                                                .arg = {puppet_word(store_post_note), target.id}});
+        store_post_call(&s, sender, store_post_note, target);
         pawl_turn(s.f.runtime, 0); /* held, or on their way */
     }
     store_stop(&s);

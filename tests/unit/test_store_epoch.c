@@ -158,8 +158,7 @@ Test(store_epoch, the_manifest_says_that_journals_have_begun_when_all_have)
         for (uint64_t nth = 1;; nth++) {
             const struct store_fixture_options options = {.seed = nth, .shards = 3};
             struct store_fixture s;
-            uint64_t struck;
-            int number;
+            bool struck;
 
             store_init(&s, &options);
             if (shape != 0) { /* and then with another number of shards */
@@ -167,22 +166,14 @@ Test(store_epoch, the_manifest_says_that_journals_have_begun_when_all_have)
                 store_close(&s);
                 s.options.shards = 2;
             }
-            number = store_fault(&s, SIM_FAULT_DIE, SIM_OPS_ALL, nth, 0);
-            if (store_try_open(&s) == 0) {
-                store_start(&s);
-                store_die(&s);
-            }
-            struck = sim_disk_fault_struck(s.disk, number);
-            sim_disk_faults_clear(s.disk);
-            sim_disk_crash(s.disk, SIM_CRASH_POWER);
-            sim_disk_reopen(s.disk);
+            struck = store_die_opening(&s, nth, SIM_CRASH_POWER);
             store_open(&s);
             cr_assert(manifest_is_begun(manifest_of(&s)));
             cr_assert_eq(manifest_of(&s)->set, 1 + shape);
             store_close(&s);
             store_open(&s);
             store_end(&s);
-            if (struck == 0)
+            if (!struck)
                 break;
             cr_assert(nth < 400, "an opening has no end");
         }
@@ -211,9 +202,7 @@ Test(store_epoch, a_question_of_one_who_is_gone_stays_a_question)
     store_begin(&s, NULL);
     asker = store_create(&s, M_SYNC, 0);
     asked = store_create(&s, M_SYNC, 0);
-    fixture_post(&s.f, &(struct pawl_event){.task = asker,
-                                            .code = P_CALL,
-                                            .arg = {puppet_word(ask_wait), asked.id}});
+    store_post_call(&s, asker, ask_wait, asked);
     store_run(&s);
     cr_assert_eq(pawl_port_cancel(s.f.port, asker, 0), 0);
     store_run(&s);

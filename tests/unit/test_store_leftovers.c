@@ -52,8 +52,7 @@ Test(store_leftovers, the_lowest_of_the_files_prepared_goes_last)
         const struct store_fixture_options options = {.seed = nth, .shards = 2};
         struct store_fixture s;
         struct pawl_task task;
-        uint64_t struck;
-        int number;
+        bool struck;
 
         store_begin(&s, &options);
         task = store_create(&s, M_SYNC, 1);
@@ -63,21 +62,13 @@ Test(store_leftovers, the_lowest_of_the_files_prepared_goes_last)
             for (uint64_t i = 2; i <= 2 + BEHIND; i++)
                 if (!is_there(&s, shard, i))
                     put_blank(&s, shard, i);
-        number = store_fault(&s, SIM_FAULT_DIE, SIM_OPS_ALL, nth, 0);
-        if (store_try_open(&s) == 0) {
-            store_start(&s);
-            store_die(&s);
-        }
-        struck = sim_disk_fault_struck(s.disk, number);
-        sim_disk_faults_clear(s.disk);
-        sim_disk_crash(s.disk, SIM_CRASH_POWER);
-        sim_disk_reopen(s.disk);
-        if (struck != 0)
+        struck = store_die_opening(&s, nth, SIM_CRASH_POWER);
+        if (struck)
             check(&s, nth, &partly);
         store_open(&s);
         cr_assert_eq(fixture_puppet_of(&s.f, task).last, 4);
         store_end(&s);
-        if (struck == 0)
+        if (!struck)
             break;
     }
     cr_assert(partly > 5, "%u: no power loss in the middle of it", partly);

@@ -405,8 +405,7 @@ static void die_at(enum sim_crash how, bool is_new)
     for (uint64_t nth = 1; nth < 200; nth++) {
         struct store_fixture s;
         struct pawl_task task = PAWL_NO_TASK;
-        uint64_t struck;
-        int number;
+        bool struck;
 
         store_init(&s, NULL);
         if (!is_new) {
@@ -415,15 +414,7 @@ static void die_at(enum sim_crash how, bool is_new)
             store_note(&s, task, 5);
             store_crash(&s, how);
         }
-        number = store_fault(&s, SIM_FAULT_DIE, SIM_OPS_ALL, nth, 0);
-        if (store_try_open(&s) == 0) {
-            store_start(&s);
-            store_die(&s);
-        }
-        struck = sim_disk_fault_struck(s.disk, number);
-        sim_disk_faults_clear(s.disk);
-        sim_disk_crash(s.disk, how);
-        sim_disk_reopen(s.disk);
+        struck = store_die_opening(&s, nth, how);
         store_open(&s);
         if (!is_new)
             cr_assert_eq(fixture_puppet_of(&s.f, task).last, 5);
@@ -433,7 +424,7 @@ static void die_at(enum sim_crash how, bool is_new)
         store_open(&s);
         cr_assert_eq(fixture_puppet_of(&s.f, task).last, 6);
         store_end(&s);
-        if (struck == 0)
+        if (!struck)
             return;
     }
     cr_assert(false, "an opening has no end");
