@@ -124,6 +124,11 @@ static inline int value_at(const char *path, uint64_t offset, size_t size)
     return value;
 }
 
+static inline int sector_at(const char *path, unsigned sector)
+{
+    return value_at(path, (uint64_t)sector * SIM_SECTOR, SIM_SECTOR);
+}
+
 static inline void crash_and_reopen(enum sim_crash how)
 {
     sim_disk_crash(disk, how);
