@@ -17,20 +17,13 @@
 
 #include "base/atomic.h"
 #include "base/random.h"
+#include "support/require.h"
 
 #define SHARDS    2u
 #define EACH      40u /* tasks of one machine */
 #define PRODUCERS 3u
 #define EVENTS    20000u
 #define ROUNDS    4u
-
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);              \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { M_SYNC, M_ASYNC, M_MEMORY, M_COUNT };
 enum { E_ADD, E_PASS, E_TAKE };

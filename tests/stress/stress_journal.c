@@ -19,18 +19,11 @@
 #include "base/random.h"
 #include "store/io.h"
 #include "store/reader.h"
+#include "support/require.h"
 
 #define FRAMES  6000u
 #define SEGMENT (1u << 20)
 #define ROUNDS  2u
-
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);              \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 struct work {
     struct journal journal;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "support/index_keys.h"
 #include "support/test.h"
 
 struct bed {
@@ -69,16 +70,7 @@ static bool knows(struct bed *bed, const void *key, size_t length)
 /* The nth test key: lengths go through all there are, no two are equal. */
 static size_t key_make(uint64_t n, unsigned char key[KEY_SIZE_MAX])
 {
-    const size_t length = 4 + n % (KEY_SIZE_MAX - 3);
-    struct random random = {n % 7}; /* tails repeat */
-
-    for (size_t at = 0; at < length; at++)
-        key[at] = (unsigned char)random_next(&random);
-    key[0] = (unsigned char)n;
-    key[1] = (unsigned char)(n >> 8);
-    key[length - 2] = (unsigned char)(n >> 16);
-    key[length - 1] = (unsigned char)(n >> 24);
-    return length;
+    return key_fill(n, 4 + n % (KEY_SIZE_MAX - 3), key);
 }
 
 Test(index, binds_and_unbinds_keys_of_every_length)

@@ -3,6 +3,7 @@
  * the lengths, in the middle of growth, and with the places of removed keys all around.
  */
 #include "base/random.h"
+#include "support/index_keys.h"
 #include "support/test.h"
 #include "task/index.h"
 
@@ -17,16 +18,7 @@ static struct index_query queries[ASKED];
 /* The nth test key: lengths go through all there are, no two are equal. */
 static size_t key_make(uint64_t n, unsigned char key[KEY_SIZE_MAX])
 {
-    const size_t length = n % 3 == 0 ? 8 : 4 + n % (KEY_SIZE_MAX - 3);
-    struct random random = {n % 7}; /* tails repeat */
-
-    for (size_t at = 0; at < length; at++)
-        key[at] = (unsigned char)random_next(&random);
-    key[0] = (unsigned char)n;
-    key[1] = (unsigned char)(n >> 8);
-    key[length - 2] = (unsigned char)(n >> 16);
-    key[length - 1] = (unsigned char)(n >> 24);
-    return length;
+    return key_fill(n, n % 3 == 0 ? 8 : 4 + n % (KEY_SIZE_MAX - 3), key);
 }
 
 static void put(uint64_t n)

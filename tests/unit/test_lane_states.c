@@ -2,35 +2,19 @@
 #include <errno.h>
 #include <pawl/lane.h>
 
-#include "support/diagnostics.h"
-#include "support/test.h"
-
-static void action(struct pawl_step *step, void *context, const struct pawl_event *event)
-{
-    (void)step, (void)context, (void)event;
-}
-
-static bool guard(const struct pawl_step *step, const void *context, const struct pawl_event *event)
-{
-    (void)step, (void)context, (void)event;
-    return false;
-}
-
-static struct diagnostics d;
+#include "support/compile_fixture.h"
 
 static const char *const job_events[] = {"lease", "expired", "done", "move", "again"};
 static const struct pawl_timer_def job_timers[] = {{"lease", "expired"}};
 
-#define READY       PAWL_STATE_READY
-#define LEASED      PAWL_STATE_LEASED
-#define EVENTS      .events = job_events, .events_count = 5
-#define TIMERS      .timers = job_timers, .timers_count = 1
-#define NAMES       .lease = "lease", .lease_timer = "lease"
-#define CONTEXT     .context_size = sizeof(struct pawl_claim)
-#define STATES(...) static const struct pawl_state_def states[] = {__VA_ARGS__}
-#define ROWS(...)   static const struct pawl_transition_def transitions[] = {__VA_ARGS__}
-#define TABLES      .name = "m", EVENTS, PAWL_TABLE(states), PAWL_TABLE(transitions)
-#define COMPILE(...)                                                                               \
+#define READY      PAWL_STATE_READY
+#define LEASED     PAWL_STATE_LEASED
+#define JOB_EVENTS .events = job_events, .events_count = 5
+#define TIMERS     .timers = job_timers, .timers_count = 1
+#define NAMES      .lease = "lease", .lease_timer = "lease"
+#define CONTEXT    .context_size = sizeof(struct pawl_claim)
+#define TABLES     .name = "m", JOB_EVENTS, PAWL_TABLE(states), PAWL_TABLE(transitions)
+#define COMPILE_JOB(...)                                                                           \
     compile(&(const struct pawl_machine_def){TABLES, TIMERS, NAMES, CONTEXT, __VA_ARGS__})
 #define COMPILE_ONLY(...) compile(&(const struct pawl_machine_def){TABLES, __VA_ARGS__})
 
@@ -47,32 +31,22 @@ static const struct pawl_timer_def job_timers[] = {{"lease", "expired"}};
         .from = "running", .on = "done", .to = "gone"                                              \
     }
 
-static int compile(const struct pawl_machine_def *definition)
-{
-    struct pawl_machine *machine;
-    const int error = diagnostics_compile(&d, definition, &machine);
-
-    cr_assert_eq(error == 0, machine != NULL);
-    pawl_machine_destroy(machine);
-    return error;
-}
-
 #define HAS(where, what) cr_assert(diagnostics_have(&d, "error -22", where, what), "%s", d.text)
 #define ALONE()          cr_assert_eq(d.errors, 1, "%s", d.text)
 
 Test(lane_states, a_plain_job_compiles)
 {
     STATES(JOB_STATES);
-    ROWS(JOB_ROWS);
+    TRANSITIONS(JOB_ROWS);
 
-    cr_assert_eq(COMPILE(), 0, "%s", d.text);
+    cr_assert_eq(COMPILE_JOB(), 0, "%s", d.text);
     cr_assert_eq(d.errors, 0);
 }
 
 Test(lane_states, what_belongs_together_is_asked_for)
 {
     STATES(JOB_STATES);
-    ROWS(JOB_ROWS);
+    TRANSITIONS(JOB_ROWS);
 
     cr_assert_eq(COMPILE_ONLY(TIMERS, CONTEXT, .lease_timer = "lease"), -EINVAL);
     HAS("machine 'm'", "lease is missing");
@@ -96,9 +70,9 @@ Test(lane_states, what_belongs_together_is_asked_for)
 Test(lane_states, names_without_states_are_refused)
 {
     STATES({.name = "queued"}, {.name = "running"}, {.name = "gone", .flags = PAWL_STATE_FINAL});
-    ROWS(JOB_ROWS);
+    TRANSITIONS(JOB_ROWS);
 
-    cr_assert_eq(COMPILE(), -EINVAL);
+    cr_assert_eq(COMPILE_JOB(), -EINVAL);
     HAS("machine 'm'", "a ready state is missing");
     ALONE();
 }
@@ -107,9 +81,9 @@ Test(lane_states, ready_without_leased_is_refused)
 {
     STATES({.name = "queued", .flags = READY}, {.name = "running"},
            {.name = "gone", .flags = PAWL_STATE_FINAL});
-    ROWS(JOB_ROWS);
+    TRANSITIONS(JOB_ROWS);
 
-    cr_assert_eq(COMPILE(), -EINVAL);
+    cr_assert_eq(COMPILE_JOB(), -EINVAL);
     HAS("machine 'm'", "a leased state is missing");
 }
 
@@ -118,10 +92,10 @@ Test(lane_states, a_state_is_ready_or_leased_and_a_leaf)
     STATES({.name = "queued", .flags = READY}, {.name = "running", .flags = LEASED | READY},
            {.name = "gone", .flags = PAWL_STATE_FINAL | READY},
            {.name = "out", .flags = READY, .initial = "in"}, {.name = "in", .parent = "out"});
-    ROWS(JOB_ROWS, {.from = "queued", .on = "move", .to = "in"},
-         {.from = "in", .on = "again", .to = "queued"});
+    TRANSITIONS(JOB_ROWS, {.from = "queued", .on = "move", .to = "in"},
+                {.from = "in", .on = "again", .to = "queued"});
 
-    cr_assert_eq(COMPILE(), -EINVAL);
+    cr_assert_eq(COMPILE_JOB(), -EINVAL);
     HAS("state 1 (running)", "not both");
     HAS("state 2 (gone)", "in a leaf that is not final");
     HAS("state 3 (out)", "in a leaf that is not final");
@@ -130,10 +104,10 @@ Test(lane_states, a_state_is_ready_or_leased_and_a_leaf)
 Test(lane_states, a_ready_state_that_takes_no_lease_is_refused)
 {
     STATES(JOB_STATES, {.name = "other", .flags = READY});
-    ROWS(JOB_ROWS, {.from = "queued", .on = "move", .to = "other"},
-         {.from = "other", .on = "move", .to = "queued"});
+    TRANSITIONS(JOB_ROWS, {.from = "queued", .on = "move", .to = "other"},
+                {.from = "other", .on = "move", .to = "queued"});
 
-    cr_assert_eq(COMPILE(), -EINVAL);
+    cr_assert_eq(COMPILE_JOB(), -EINVAL);
     HAS("state 3 (other)", "cannot be handed out");
     ALONE();
 }
@@ -142,9 +116,9 @@ Test(lane_states, an_internal_lease_is_none)
 {
     STATES({.name = "queued", .flags = READY}, {.name = "running", .flags = LEASED},
            {.name = "gone", .flags = PAWL_STATE_FINAL});
-    ROWS({.from = "queued", .on = "lease", .action = action, .guard = guard}, JOB_ROWS);
+    TRANSITIONS({.from = "queued", .on = "lease", .action = action, .guard = guard}, JOB_ROWS);
 
-    cr_assert_eq(COMPILE(), -EINVAL);
+    cr_assert_eq(COMPILE_JOB(), -EINVAL);
     HAS("transition 0", "not PAWL_STATE_LEASED");
 }
 
@@ -154,19 +128,19 @@ Test(lane_states, a_guarded_lease_is_enough_and_a_parents_counts)
            {.name = "queued", .parent = "life", .flags = READY},
            {.name = "running", .parent = "life", .flags = LEASED},
            {.name = "gone", .flags = PAWL_STATE_FINAL});
-    ROWS({.from = "queued", .on = "lease", .to = "running", .guard = guard},
-         {.from = "running", .on = "expired", .to = "queued"},
-         {.from = "life", .on = "done", .to = "gone"});
+    TRANSITIONS({.from = "queued", .on = "lease", .to = "running", .guard = guard},
+                {.from = "running", .on = "expired", .to = "queued"},
+                {.from = "life", .on = "done", .to = "gone"});
 
-    cr_assert_eq(COMPILE(), 0, "%s", d.text);
+    cr_assert_eq(COMPILE_JOB(), 0, "%s", d.text);
 }
 
 Test(lane_states, a_lease_that_leads_elsewhere_behind_a_guard_is_refused)
 {
     STATES(JOB_STATES);
-    ROWS({.from = "queued", .on = "lease", .to = "gone", .guard = guard}, JOB_ROWS);
+    TRANSITIONS({.from = "queued", .on = "lease", .to = "gone", .guard = guard}, JOB_ROWS);
 
-    cr_assert_eq(COMPILE(), -EINVAL);
+    cr_assert_eq(COMPILE_JOB(), -EINVAL);
     HAS("transition 0", "leads from ready state 'queued' to 'gone'");
     ALONE();
 }
@@ -178,13 +152,13 @@ Test(lane_states, nothing_but_the_lease_event_leads_into_a_leased_state_and_only
            {.name = "queued", .parent = "life", .flags = READY}, {.name = "idle", .parent = "life"},
            {.name = "running", .parent = "life", .flags = LEASED},
            {.name = "gone", .flags = PAWL_STATE_FINAL});
-    ROWS({.from = "life", .on = "lease", .to = "running"},
-         {.from = "queued", .on = "move", .to = "running"},
-         {.from = "queued", .on = "again", .to = "idle"},
-         {.from = "running", .on = "expired", .to = "queued"},
-         {.from = "life", .on = "done", .to = "gone"});
+    TRANSITIONS({.from = "life", .on = "lease", .to = "running"},
+                {.from = "queued", .on = "move", .to = "running"},
+                {.from = "queued", .on = "again", .to = "idle"},
+                {.from = "running", .on = "expired", .to = "queued"},
+                {.from = "life", .on = "done", .to = "gone"});
 
-    cr_assert_eq(COMPILE(), -EINVAL);
+    cr_assert_eq(COMPILE_JOB(), -EINVAL);
     HAS("transition 0", "from 'idle' into leased state 'running'");
     HAS("transition 1", "from 'queued' into leased state 'running'");
 }
@@ -192,19 +166,19 @@ Test(lane_states, nothing_but_the_lease_event_leads_into_a_leased_state_and_only
 Test(lane_states, a_lease_may_lead_from_leased_to_leased)
 {
     STATES(JOB_STATES, {.name = "later", .flags = LEASED});
-    ROWS(JOB_ROWS, {.from = "running", .on = "move", .to = "later"},
-         {.from = "later", .on = "move", .to = "running"},
-         {.from = "later", .on = "expired", .to = "queued"});
+    TRANSITIONS(JOB_ROWS, {.from = "running", .on = "move", .to = "later"},
+                {.from = "later", .on = "move", .to = "running"},
+                {.from = "later", .on = "expired", .to = "queued"});
 
-    cr_assert_eq(COMPILE(), 0, "%s", d.text);
+    cr_assert_eq(COMPILE_JOB(), 0, "%s", d.text);
 }
 
 Test(lane_states, nobody_is_born_leased)
 {
     STATES(JOB_STATES);
-    ROWS(JOB_ROWS);
+    TRANSITIONS(JOB_ROWS);
 
-    cr_assert_eq(COMPILE(.initial = "running"), -EINVAL);
+    cr_assert_eq(COMPILE_JOB(.initial = "running"), -EINVAL);
     HAS("machine 'm'", "the initial state is PAWL_STATE_LEASED");
     ALONE();
 }
@@ -213,10 +187,10 @@ Test(lane_states, a_cancel_or_a_timeout_into_a_leased_state_is_refused)
 {
     STATES({.name = "queued", .flags = READY, .timeout_ns = 1, .timeout = "again"},
            {.name = "running", .flags = LEASED}, {.name = "gone", .flags = PAWL_STATE_FINAL});
-    ROWS(JOB_ROWS, {.from = "queued", .on = "again", .to = "running"},
-         {.from = "queued", .on = "move", .to = "running"});
+    TRANSITIONS(JOB_ROWS, {.from = "queued", .on = "again", .to = "running"},
+                {.from = "queued", .on = "move", .to = "running"});
 
-    cr_assert_eq(COMPILE(.cancel = "move"), -EINVAL);
+    cr_assert_eq(COMPILE_JOB(.cancel = "move"), -EINVAL);
     HAS("transition 3", "only the lease event does that");
     HAS("transition 4", "only the lease event does that");
     cr_assert_eq(d.errors, 2, "%s", d.text);
@@ -229,12 +203,12 @@ Test(lane_states, a_lease_into_a_remembered_child_that_is_not_leased_is_refused)
            {.name = "work", .initial = "running", .flags = PAWL_STATE_HISTORY},
            {.name = "running", .parent = "work", .flags = LEASED},
            {.name = "resting", .parent = "work"}, {.name = "gone", .flags = PAWL_STATE_FINAL});
-    ROWS({.from = "queued", .on = "lease", .to = "work", .flags = PAWL_TRANSITION_HISTORY},
-         {.from = "running", .on = "move", .to = "resting"},
-         {.from = "resting", .on = "again", .to = "queued"},
-         {.from = "running", .on = "expired", .to = "queued"},
-         {.from = "work", .on = "done", .to = "gone"});
+    TRANSITIONS({.from = "queued", .on = "lease", .to = "work", .flags = PAWL_TRANSITION_HISTORY},
+                {.from = "running", .on = "move", .to = "resting"},
+                {.from = "resting", .on = "again", .to = "queued"},
+                {.from = "running", .on = "expired", .to = "queued"},
+                {.from = "work", .on = "done", .to = "gone"});
 
-    cr_assert_eq(COMPILE(), -EINVAL, "%s", d.text);
+    cr_assert_eq(COMPILE_JOB(), -EINVAL, "%s", d.text);
     HAS("transition 0", "to 'resting', which is not PAWL_STATE_LEASED");
 }

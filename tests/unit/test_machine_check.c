@@ -5,42 +5,8 @@
 
 #include "base/random.h"
 #include "machine/check.h"
-#include "support/diagnostics.h"
+#include "support/compile_fixture.h"
 #include "support/seed.h"
-#include "support/test.h"
-
-static void action(struct pawl_step *step, void *context, const struct pawl_event *event)
-{
-    (void)step, (void)context, (void)event;
-}
-
-static bool guard(const struct pawl_step *step, const void *context, const struct pawl_event *event)
-{
-    (void)step, (void)context, (void)event;
-    return false;
-}
-
-static struct diagnostics d;
-
-#define EVENTS(...)      static const char *const events[] = {__VA_ARGS__}
-#define STATES(...)      static const struct pawl_state_def states[] = {__VA_ARGS__}
-#define TRANSITIONS(...) static const struct pawl_transition_def transitions[] = {__VA_ARGS__}
-#define COMPILE(...)                                                                               \
-    compile(&(const struct pawl_machine_def){.name = "m",                                          \
-                                             PAWL_TABLE(events),                                   \
-                                             PAWL_TABLE(states),                                   \
-                                             PAWL_TABLE(transitions),                              \
-                                             __VA_ARGS__})
-
-static int compile(const struct pawl_machine_def *definition)
-{
-    struct pawl_machine *machine;
-    const int error = diagnostics_compile(&d, definition, &machine);
-
-    cr_assert_eq(error == 0, machine != NULL);
-    pawl_machine_destroy(machine);
-    return error;
-}
 
 #define HAS(kind, where, what) cr_assert(diagnostics_have(&d, kind, where, what), "%s", d.text)
 #define HAS_NO(kind, what)     cr_assert(!diagnostics_have(&d, kind, "", what), "%s", d.text)

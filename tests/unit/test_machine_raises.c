@@ -7,46 +7,12 @@
 #include "base/limits.h"
 #include "base/random.h"
 #include "machine/raises.h"
-#include "support/diagnostics.h"
+#include "support/compile_fixture.h"
 #include "support/seed.h"
-#include "support/test.h"
-
-static void action(struct pawl_step *step, void *context, const struct pawl_event *event)
-{
-    (void)step, (void)context, (void)event;
-}
-
-static bool guard(const struct pawl_step *step, const void *context, const struct pawl_event *event)
-{
-    (void)step, (void)context, (void)event;
-    return false;
-}
-
-static struct diagnostics d;
 
 static const char *const raises_a[] = {"a", NULL};
 static const char *const raises_b[] = {"b", NULL};
 static const char *const raises_ab[] = {"a", "b", NULL};
-
-#define EVENTS(...)      static const char *const events[] = {__VA_ARGS__}
-#define STATES(...)      static const struct pawl_state_def states[] = {__VA_ARGS__}
-#define TRANSITIONS(...) static const struct pawl_transition_def transitions[] = {__VA_ARGS__}
-#define COMPILE(...)                                                                               \
-    compile(&(const struct pawl_machine_def){.name = "m",                                          \
-                                             PAWL_TABLE(events),                                   \
-                                             PAWL_TABLE(states),                                   \
-                                             PAWL_TABLE(transitions),                              \
-                                             __VA_ARGS__})
-
-static int compile(const struct pawl_machine_def *definition)
-{
-    struct pawl_machine *machine;
-    const int error = diagnostics_compile(&d, definition, &machine);
-
-    cr_assert_eq(error == 0, machine != NULL);
-    pawl_machine_destroy(machine);
-    return error;
-}
 
 Test(machine_raises, an_event_that_raises_itself_is_refused)
 {

@@ -6,23 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/plan.h"
-#include "support/test.h"
-
-static struct pawl_plan *plan_for(const char *machine, unsigned shards, unsigned io_threads)
-{
-    const struct pawl_plan_request request = {
-        .shards = shards, .io_threads = io_threads, .monitor = true};
-    struct pawl_topology *topology = NULL;
-    struct pawl_plan *plan = NULL;
-    int rc = pawl_topology_open(&(struct pawl_topology_source){.synthetic = machine}, &topology);
-
-    cr_assert(rc == 0, "\"%s\": %d", machine, rc);
-    rc = pawl_plan_create(topology, &request, &plan);
-    cr_assert(rc == 0, "%d", rc);
-    pawl_topology_close(topology);
-    return plan;
-}
+#include "support/plan_fixture.h"
 
 static char *explain(const struct pawl_plan *plan)
 {
