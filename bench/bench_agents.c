@@ -417,10 +417,9 @@ static const size_t claim_bytes = 64, work_bytes = sizeof(struct pawl_work);
     "4,096 tasks of a host's machine (a claim and a count) that are ready again when done; one "   \
     "agent, which reports each lease and takes each receipt; "
 static const struct bench_contender cycle_contenders[] = {
-    PAWL("pawl", SAID_AGAIN "256 credits; agent and shard on one thread", &again_256),
-    PAWL("pawl-64", SAID_AGAIN "64 credits; agent and shard on one thread", &again_64),
-    PAWL("pawl-threads", SAID_AGAIN "1,024 credits; the shard on a core of its own",
-         &again_threads),
+    PAWL("pawl", SAID_AGAIN "1,024 credits; the shard on a core of its own", &again_threads),
+    PAWL("pawl-host", SAID_AGAIN "256 credits; agent and shard on one thread", &again_256),
+    PAWL("pawl-host-64", SAID_AGAIN "64 credits; agent and shard on one thread", &again_64),
     LIMIT("limit",
           "4,096 tasks of 64 bytes, a ring of their numbers, leases in batches of 256 that are "
           "written, checked and put again; no order but that of the ring, nobody who may look",
@@ -429,12 +428,12 @@ static const struct bench_contender cycle_contenders[] = {
 
 static const struct bench_contender work_contenders[] = {
     PAWL("pawl",
-         "submitted by a port, 1,024 under way, leased, reported, completed, gone after a "
-         "millisecond; submitter, agent (256 credits) and shard on one thread",
-         &work),
-    PAWL("pawl-threads", "4,096 under way, 1,024 credits; the shard on a core of its own",
+         "submitted by a port, 4,096 under way, leased, reported, completed, gone after a "
+         "millisecond; 1,024 credits; the shard on a core of its own",
          &work_threads),
-    PAWL("pawl-once",
+    PAWL("pawl-host", "1,024 under way; submitter, agent (256 credits) and shard on one thread",
+         &work),
+    PAWL("pawl-host-once",
          "a host's own machine instead: a task of 80 bytes is created, leased, and ends with the "
          "report; one thread",
          &once),
@@ -447,10 +446,12 @@ static const struct bench_contender work_contenders[] = {
     "up to 8,192 tasks under way; each is created, leased and ends by a report, and creation, "    \
     "lease and receipt are seen when they are on disk; "
 static struct bench_contender sync_contenders[] = {
-    PAWL("pawl", SAID_SYNC "a host's machine, 80 bytes; submitter, agent and shard on one thread",
-         &sync_host),
-    PAWL("pawl-threads", SAID_SYNC "the same, the shard and its I/O on threads of their own",
+    PAWL("pawl",
+         SAID_SYNC "a host's machine, 80 bytes; the shard on a core of its own, as the peers' "
+                   "servers; its I/O and the one client on the other",
          &sync_threads),
+    PAWL("pawl-host", SAID_SYNC "the same; submitter, agent, shard and I/O on one thread",
+         &sync_host),
     LIMIT_SYNC(
         "limit",
         "three records of 48 bytes a cycle in groups of 1,000, 8 under way, by io_uring with "
