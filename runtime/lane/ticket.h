@@ -33,14 +33,21 @@ struct ticket {
     uint32_t prev;     /* O: towards the head */
     uint32_t ahead;    /* P: a ticket some places behind, worth fetching; only a hint */
     uint32_t slot;     /* S: the task's */
-    uint64_t rank;     /* S*: the smaller the more urgent */
+    uint64_t rank;     /* S*: the smaller the more urgent; of a timed one when it ends, in ns */
     uint64_t since;    /* S*: among equal ranks the smaller first */
     uint64_t assignee; /* S: the only agent that may have it; 0: any */
     uint32_t holder;   /* S: the port of the agent that has it */
     uint16_t lane;     /* S: position of its lane */
     uint8_t place;     /* O: enum ticket_place */
     uint8_t apart;     /* P: it came too late for the queue of its rank; see order.h */
-    uint64_t spare[2]; /* S */
+    uint32_t round;    /* S: of a leased one, of its grant */
+    uint32_t timed;    /* S: of a leased one, whether it is in its lane's list of deadlines */
+    union {
+        struct {
+            uint32_t sooner, later; /* S: of a timed one, its neighbours there */
+        };
+        uint64_t again_ns; /* S: when one that refused is ready again */
+    };
 };
 
 #define TICKET_LINK offsetof(struct ticket, next)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/planted.h"
+#include "shard/deadlines.h"
 #include "shard/lane_keeper.h"
 #include "shard/lanes.h"
 #include "shard/registry.h"
@@ -99,8 +100,8 @@ static int stage_leased(struct shard *shard, struct pawl_step *step, struct pawl
     claim->name = (uint32_t)lanes->to->number;
     claim->leases++;
     step->answer = claim->token;
-    lanes->staged.lease_ns = span(lanes->parts[ticket->lane].lane->lease_ns);
-    claim->deadline_ns = shard_fresh_ns(shard) + lanes->staged.lease_ns;
+    claim->deadline_ns = shard_fresh_ns(shard) + span(lanes->parts[ticket->lane].lane->lease_ns);
+    lanes->staged.deadline_ns = claim->deadline_ns;
     *timer = LEASE_TIMER_ARM;
     return 0;
 }
@@ -139,10 +140,9 @@ int pawl__claim_stage(struct shard *shard, struct pawl_step *step)
     if ((step->staged & STAGED_DEFER) != 0)
         return is_handed(shard, step) ? -EPROTO : 0; /* an offer does not wait */
     error = pawl__claim_prepare(shard, step, &timer);
-    if (error == 0 && timer == LEASE_TIMER_CANCEL)
+    /* Also where it is armed: by its deadline, and whatever the machine has armed is void. */
+    if (error == 0 && timer != LEASE_TIMER_KEEP)
         error = pawl__timer_stage_cancel(step, lease_timer);
-    else if (error == 0 && timer == LEASE_TIMER_ARM)
-        error = pawl__timer_stage_arm(step, lease_timer, shard->lanes->staged.lease_ns);
     return error;
 }
 
@@ -166,7 +166,7 @@ static void count_outcome(struct shard *shard, const struct pawl_step *step,
     const bool good = (step->staged & STAGED_GOOD) != 0;
 
     part->count[good ? LANE_GOOD : LANE_BAD]++;
-    if (lane_outcome(part->lane, shard->now_ns, good, ticket_round(ticket)))
+    if (lane_outcome(part->lane, shard->now_ns, good, ticket->round))
         pawl__lanes_wake(shard->runtime);
     if (unlikely(pawl__lane_changed(part->lane) != part->kept))
         pawl__lane_keeper_tell(shard, ticket->lane);
@@ -194,6 +194,15 @@ static void init_ticket(struct lanes *lanes, struct slot *slot, uint32_t slot_in
     lanes->spare = 0;
 }
 
+/* The step has extended its lease, or its machine's own functions have armed the timer, or cancelled. */
+static bool lease_timer_is_staged(const struct pawl_step *step)
+{
+    for (uint32_t i = 0; i < step->timers_count && (step->staged & STAGED_TIMERS) != 0; i++)
+        if (step->timers[i].timer == step->machine->lease_timer)
+            return true;
+    return false;
+}
+
 void pawl__claim_commit(struct shard *shard, struct pawl_step *step)
 {
     struct lanes *lanes = shard->lanes;
@@ -211,8 +220,11 @@ void pawl__claim_commit(struct shard *shard, struct pawl_step *step)
     if ((step->staged & (STAGED_GOOD | STAGED_BAD)) != 0)
         count_outcome(shard, step, ticket);
     if (ticket->place == TICKET_LEASED) {
-        if (staged->role == ROLE_LEASED)
+        if (staged->role == ROLE_LEASED) {
+            if (lease_timer_is_staged(step))
+                deadline_drop(lanes, ticket);
             return;
+        }
         count_end(shard, step, ticket);
     }
     if (ticket->place == TICKET_READY && staged->role == ROLE_READY &&
@@ -237,12 +249,14 @@ void pawl__claim_commit(struct shard *shard, struct pawl_step *step)
     } else if (staged->role == ROLE_LEASED) {
         ticket->place = TICKET_LEASED;
         ticket->holder = lanes->to_source - 1u;
-        ticket_set_round(ticket, lanes->to_round);
+        ticket->round = lanes->to_round;
         lanes->parts[ticket->lane].count[LANE_LEASES]++;
         lanes->leased++;
     }
     if (staged->role != ROLE_NONE)
         pawl__lanes_place(shard, step->slot->extension);
+    if (staged->role == ROLE_LEASED)
+        deadline_add(lanes, step->slot->extension, staged->deadline_ns);
 }
 
 void pawl__claim_end(struct shard *shard, struct slot *slot)

@@ -15,7 +15,7 @@
 /* What a step does to its machine's lease timer. */
 enum lease_timer {
     LEASE_TIMER_KEEP,
-    LEASE_TIMER_ARM, /* for lanes.staged.lease_ns */
+    LEASE_TIMER_ARM, /* by the ticket's deadline, not by the timer itself (shard/deadlines.h) */
     LEASE_TIMER_CANCEL,
 };
 

@@ -6,8 +6,6 @@
  * Layer: shard. Owner: the shard. It is to pawl__step what a batch's plain groups are for other
  * machines; a lease and a report take half the instructions this way. What its functions stage
  * beyond a claim, an answer, an outcome or posts is finished by the long way, as there.
- *
- * The lease timer is armed and cancelled at once, not staged: nothing after it can fail.
  */
 #include "shard/claim.h"
 #include "shard/deferral.h"
@@ -44,7 +42,7 @@ static void enter(struct shard *shard, const struct shard_machine *machine, stru
     store_relaxed(&shard->busy_task, event->task.id);
 }
 
-/* What may still fail; true: nothing has, and all but the lease timer is ready to be committed. */
+/* What may still fail; true: nothing has. */
 static bool stage(struct shard *shard, struct pawl_step *step, const struct transition *transition,
                   enum lease_timer *timer)
 {
@@ -54,9 +52,6 @@ static bool stage(struct shard *shard, struct pawl_step *step, const struct tran
     if ((transition->flags & TRANSITION_FINAL) != 0)
         step->staged |= STAGED_FINISH;
     error = pawl__claim_prepare(shard, step, timer);
-    if (error == 0 && *timer == LEASE_TIMER_ARM)
-        error = pawl__timer_arm(shard, step->slot, step->slot_index, step->machine->lease_timer,
-                                shard->lanes->staged.lease_ns);
     if (unlikely(error != 0)) {
         step->staged &= ~STAGED_FINISH;
         pawl__step_fail(step, error);
@@ -107,7 +102,7 @@ static void commit(struct shard *shard, const struct shard_machine *machine,
         store_release(&slot->since, shard->since);
     /* A task that ends is never seen alive in its last state. */
     slot_write_end(slot, head, ends ? 0 : SLOT_ALIVE, transition->target);
-    if (timer == LEASE_TIMER_CANCEL && !ends) /* else all of them end */
+    if (unlikely(slot->timers != 0) && timer != LEASE_TIMER_KEEP && !ends) /* else all end */
         pawl__timer_cancel(shard, slot, machine->machine->lease_timer);
     pawl__claim_commit(shard, step);
     if (unlikely(durable))

@@ -11,6 +11,7 @@
 
 #include "base/planted.h"
 #include "shard/create.h"
+#include "shard/deadlines.h"
 #include "shard/exchange.h"
 #include "shard/shard.h"
 #include "task/event.h"
@@ -173,9 +174,19 @@ static uint32_t timers_count(const struct shard *shard, const struct slot *slot)
 {
     uint32_t count = 0;
 
+    uint64_t tick;
+
     for (uint32_t node = slot->timers; node != 0; count++)
         node = ((struct timer_node *)slab_at(&shard->timer_nodes, node))->sibling;
-    return count;
+    return count + pawl__deadline_tick(shard, slot, &tick);
+}
+
+static struct entry_timer timer_entry(const struct shard *shard, uint64_t tick, unsigned timer)
+{
+    return (struct entry_timer){
+        .expiry_ns = tick > UINT64_MAX / shard->tick_ns ? UINT64_MAX : tick * shard->tick_ns,
+        .timer = timer,
+    };
 }
 
 static void write_timers(struct shard *shard, struct stream *stream, const struct slot *slot,
@@ -185,6 +196,7 @@ static void write_timers(struct shard *shard, struct stream *stream, const struc
     const size_t bytes = sizeof(struct entry_timers) + count * sizeof(struct entry_timer);
     struct entry_timers *entry = stream_append(stream, bytes);
     uint32_t at = 0;
+    uint64_t tick;
 
     entry->header = header_of(bytes, ENTRY_TIMERS, 0, slot_index);
     entry->generation = load_relaxed(&slot->generation); /* relaxed: our own */
@@ -192,14 +204,14 @@ static void write_timers(struct shard *shard, struct stream *stream, const struc
     for (uint32_t node = slot->timers; node != 0; at++) {
         const struct timer_node *timer = slab_at(&shard->timer_nodes, node);
 
-        entry->timers[at] = (struct entry_timer){
-            .expiry_ns = timer->expiry > UINT64_MAX / shard->tick_ns
-                             ? UINT64_MAX
-                             : timer->expiry * shard->tick_ns,
-            .timer = timer->id,
-        };
+        entry->timers[at] = timer_entry(shard, timer->expiry, timer->id);
         node = timer->sibling;
     }
+    if (at < count && pawl__deadline_tick(shard, slot, &tick)) /* a lease's, without a timer */
+        entry->timers[at] = timer_entry(
+            shard, tick,
+            /* relaxed: our own */
+            shard->machines[head_machine(load_relaxed(&slot->head))].machine->lease_timer);
 }
 
 void pawl__durable_timers(struct shard *shard, uint32_t slot_index)
@@ -292,12 +304,12 @@ size_t pawl__durable_image_bytes(struct shard *shard, uint32_t slot_index)
     const struct slot *slot = table_slot(&shard->table, slot_index);
     /* relaxed: our own */
     const struct shard_machine *machine = &shard->machines[head_machine(load_relaxed(&slot->head))];
+    const uint32_t timers = timers_count(shard, slot);
     size_t bytes = sizeof(struct entry_key) + KEY_SIZE_MAX + sizeof(struct entry_step) + 8 +
                    8u * machine->context_words + deferred_bytes(shard, slot);
 
-    if (slot->timers != 0)
-        bytes +=
-            sizeof(struct entry_timers) + timers_count(shard, slot) * sizeof(struct entry_timer);
+    if (timers > 0)
+        bytes += sizeof(struct entry_timers) + timers * sizeof(struct entry_timer);
     return bytes;
 }
 
@@ -310,7 +322,7 @@ void pawl__durable_image(struct shard *shard, struct stream *stream, uint32_t sl
     write_key(shard, stream, slot, slot_index);
     write_step(shard, stream, slot, slot_index, 0,
                ENTRY_IMAGE | ENTRY_SINCE | (alive ? 0 : ENTRY_RESERVED));
-    if (slot->timers != 0)
+    if (timers_count(shard, slot) > 0)
         write_timers(shard, stream, slot, slot_index);
     if (slot_deferred(slot) != 0)
         write_deferrals(shard, stream, slot, slot_index);

@@ -16,6 +16,7 @@
 #include "base/planted.h"
 #include "shard/durable.h"
 #include "shard/exchange.h"
+#include "shard/lanes.h"
 #include "shard/runtime.h"
 #include "task/event.h"
 
@@ -219,7 +220,7 @@ static uint64_t time_due(struct shard *shard)
 {
     struct durable *durable = shard->durable;
 
-    if (durable->tasks == 0 || wheel_armed_count(&shard->wheel) == 0 ||
+    if (durable->tasks == 0 || lanes_timers(shard) == 0 ||
         load_acquire(&durable->journal.full) != 0 || /* (J2) */
         stream_groups_free(&durable->journal.steps) < 2 || durable_has_failed(durable))
         return UINT64_MAX;

@@ -176,14 +176,16 @@ uint64_t pawl__lanes_timeout_ns(struct shard *shard)
         if (retry > shard->now_ns && retry < at)
             at = retry;
     }
+    if (lanes->due_ns < at)
+        at = lanes->due_ns;
     if (lanes->lose_ns > shard->now_ns && lanes->lose_ns < at)
         at = lanes->lose_ns;
     if (lanes->keep_ns > shard->now_ns && lanes->keep_ns < at)
         at = lanes->keep_ns;
     if (lanes->held[HELD_BEFORE] != 0 && lanes->before_ns > shard->now_ns && lanes->before_ns < at)
         at = lanes->before_ns;
-    if (lanes->retry_first != 0 && lanes_ticket(lanes, lanes->retry_first)->spare[1] < at)
-        at = lanes_ticket(lanes, lanes->retry_first)->spare[1];
+    if (lanes->retry_first != 0 && lanes_ticket(lanes, lanes->retry_first)->again_ns < at)
+        at = lanes_ticket(lanes, lanes->retry_first)->again_ns;
     if (lanes->oldest_due && lanes->oldest_ns + OLDEST_NS < at)
         at = lanes->oldest_ns + OLDEST_NS;
     if (at == UINT64_MAX)

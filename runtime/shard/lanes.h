@@ -59,6 +59,7 @@ struct lane_part {
     uint64_t pass;  /* among the lanes of an agent the smallest is next */
     uint64_t retry_ns; /* it may hand out nothing until then; UINT64_MAX: until told */
     uint64_t kept;     /* lane.changed as it is stored (shard/lane_keeper.h) */
+    uint32_t first_to_end, last_to_end; /* tickets with deadlines (shard/deadlines.h) */
     uint64_t count[LANE_COUNTS];
     _Atomic uint64_t published[LANE_COUNTS];
 };
@@ -70,7 +71,7 @@ struct claim_staged {
     uint64_t rank;
     uint64_t since;
     uint64_t assignee;
-    uint64_t lease_ns; /* of a new lease */
+    uint64_t deadline_ns; /* of a new lease */
 };
 
 struct lanes {
@@ -88,6 +89,8 @@ struct lanes {
     uint32_t *held;      /* first ticket leased, by the agent's port; then the HELD_ lists */
     uint32_t held_count; /* tickets in these lists */
     uint32_t waiting;    /* of these: in HELD_BEFORE and HELD_ORPHANS, which only time ends */
+    uint32_t timed;      /* leased tickets that a list of deadlines ends, and no timer */
+    uint64_t due_ns;     /* none of them ends before */
     uint64_t lose_ns;    /* leases that could not be ended are tried again then; 0: none */
     uint64_t keep_ns;    /* what could not be written down of a lane is tried again then */
     uint64_t before_ns;  /* when those of HELD_BEFORE end as lost; UINT64_MAX: never */
@@ -119,17 +122,6 @@ struct lanes {
 static inline uint64_t lanes_orphans_end_ns(uint64_t open_ns, uint64_t orphan_ns)
 {
     return orphan_ns == 0 || orphan_ns > UINT64_MAX - open_ns ? UINT64_MAX : open_ns + orphan_ns;
-}
-
-/* Of a leased ticket: the round of its grant (lane/lane.h). */
-static inline uint32_t ticket_round(const struct ticket *ticket)
-{
-    return (uint32_t)ticket->spare[0];
-}
-
-static inline void ticket_set_round(struct ticket *ticket, uint32_t round)
-{
-    ticket->spare[0] = round;
 }
 
 /* Everybody ages alike, so what a ticket's rank is when it becomes ready stays right. */
@@ -182,6 +174,12 @@ void pawl__lanes_publish(struct shard *shard);
 static inline struct ticket *lanes_ticket(const struct lanes *lanes, uint32_t index)
 {
     return slab_at_sized(&lanes->tickets, index, sizeof(struct ticket));
+}
+
+/* Armed timers of this shard's tasks, deadlines of leases among them. */
+static inline uint32_t lanes_timers(const struct shard *shard)
+{
+    return wheel_armed_count(&shard->wheel) + (shard->lanes != NULL ? shard->lanes->timed : 0);
 }
 
 /* A ticket into its lane's order or into its holder's list, and out of where it is. */

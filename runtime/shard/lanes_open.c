@@ -201,6 +201,7 @@ int pawl__lanes_init(struct shard *shard)
         return -ENOMEM;
     lanes->count = runtime->lane_count;
     lanes->beat_ns = UINT64_MAX;
+    lanes->due_ns = UINT64_MAX;
     lanes->before_ns = lanes_orphans_end_ns(runtime->open_ns, runtime->orphan_ns);
     for (uint32_t i = 0; i < lanes->count; i++) {
         lanes->parts[i].lane = &runtime->lanes[i];

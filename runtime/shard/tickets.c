@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "shard/deadlines.h"
 #include "shard/lanes.h"
 #include "shard/runtime.h"
 
@@ -125,10 +126,11 @@ void pawl__lanes_take_out(struct shard *shard, uint32_t index)
         break;
     case TICKET_LEASED:
         list_take_out(lanes, &lanes->held[ticket->holder], index);
+        deadline_drop(lanes, ticket);
         part->count[LANE_LEASED]--;
         lanes->held_count--;
         lanes->waiting -= only_waits(ticket->holder);
-        if (lane_release(part->lane, ticket_round(ticket), 1))
+        if (lane_release(part->lane, ticket->round, 1))
             pawl__lanes_wake(shard->runtime);
         break;
     case TICKET_RETRY:
@@ -147,7 +149,7 @@ void pawl__lanes_take_out(struct shard *shard, uint32_t index)
 
 /* ---- Tasks that refused ---- */
 
-/* spare[1] says when it is ready again; its rank stays what it was. */
+/* Its rank stays what it was. */
 void pawl__lanes_put_aside(struct shard *shard, uint32_t index)
 {
     struct lanes *lanes = shard->lanes;
@@ -155,7 +157,7 @@ void pawl__lanes_put_aside(struct shard *shard, uint32_t index)
 
     ticket->place = TICKET_RETRY;
     lanes->parts[ticket->lane].aside++;
-    ticket->spare[1] = shard->now_ns + RETRY_NS;
+    ticket->again_ns = shard->now_ns + RETRY_NS;
     ticket->next = 0;
     ticket->prev = lanes->retry_last;
     if (lanes->retry_last != 0)
@@ -174,7 +176,7 @@ void pawl__lanes_take_back(struct shard *shard)
         struct ticket *ticket = lanes_ticket(lanes, index);
 
         /* The order that it was in may serve another assignee by now. */
-        if (ticket->spare[1] > shard->now_ns || order_reserve(&lanes->pool) != 0 ||
+        if (ticket->again_ns > shard->now_ns || order_reserve(&lanes->pool) != 0 ||
             pawl__lanes_order(lanes, ticket->lane, ticket->assignee) == NULL)
             return;
         pawl__lanes_take_out(shard, index);

@@ -54,13 +54,23 @@ static uint32_t node_alloc(struct shard *shard, uint32_t slot_index, unsigned ti
     return index;
 }
 
+static uint64_t tick_after(const struct shard *shard, uint64_t since_open_ns)
+{
+    return since_open_ns / shard->tick_ns + (since_open_ns % shard->tick_ns != 0);
+}
+
+uint64_t pawl__timer_tick_at(const struct shard *shard, uint64_t ns)
+{
+    return tick_after(shard, ns - shard->open_ns);
+}
+
 /* The first tick at or after now + delay. */
 static uint64_t expiry_tick(struct shard *shard, uint64_t delay_ns)
 {
     const uint64_t since_open = shard_fresh_ns(shard) - shard->open_ns;
-    const uint64_t at = since_open + delay_ns < since_open ? UINT64_MAX : since_open + delay_ns;
 
-    return at / shard->tick_ns + (at % shard->tick_ns != 0);
+    return tick_after(shard,
+                      since_open + delay_ns < since_open ? UINT64_MAX : since_open + delay_ns);
 }
 
 static struct staged_timer *staged_find(struct pawl_step *step, unsigned timer)
@@ -122,20 +132,20 @@ int pawl__timer_stage_cancel(struct pawl_step *step, unsigned timer)
     return 0;
 }
 
-int pawl__timer_arm(struct shard *shard, struct slot *slot, uint32_t slot_index, unsigned timer,
-                    uint64_t delay_ns)
+bool pawl__timer_arm(struct shard *shard, struct slot *slot, uint32_t slot_index, unsigned timer,
+                     uint64_t tick)
 {
     uint32_t node = find(shard, slot, timer);
 
     if (node == 0) {
         node = node_alloc(shard, slot_index, timer);
         if (node == 0)
-            return -ENOMEM;
+            return false;
         node_at(shard, node)->sibling = slot->timers;
         slot->timers = node;
     }
-    wheel_arm(&shard->wheel, node, expiry_tick(shard, delay_ns));
-    return 0;
+    wheel_arm(&shard->wheel, node, tick);
+    return true;
 }
 
 void pawl__timer_cancel(struct shard *shard, struct slot *slot, unsigned timer)

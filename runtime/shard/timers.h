@@ -23,11 +23,11 @@ void pawl__timers_commit(struct pawl_step *step);
 void pawl__timers_abort(struct pawl_step *step);
 
 /*
- * The same at once, for a step that can no longer fail. arm: 0, or -ENOMEM and nothing has happened;
+ * The same at once. arm: for a tick, which may be past; false: no memory, and nothing has happened.
  * cancel: one that is not armed is no error.
  */
-int pawl__timer_arm(struct shard *shard, struct slot *slot, uint32_t slot_index, unsigned timer,
-                    uint64_t delay_ns);
+bool pawl__timer_arm(struct shard *shard, struct slot *slot, uint32_t slot_index, unsigned timer,
+                     uint64_t tick);
 void pawl__timer_cancel(struct shard *shard, struct slot *slot, unsigned timer);
 
 /* Frees all timers of a task that ends. */
@@ -50,6 +50,9 @@ bool pawl__timers_restore_add(struct slab *nodes, struct slot *slot, uint32_t sl
                               unsigned timer, uint64_t expiry_ns);
 void pawl__timers_restore_forget(struct slab *nodes, struct slot *slot);
 bool pawl__timers_restore_arm(struct shard *shard, struct slot *slot, unsigned timers_count);
+
+/* The first tick at or after a time of the shard's clock, not before it was opened. */
+uint64_t pawl__timer_tick_at(const struct shard *shard, uint64_t ns);
 
 /* When a task's timer fires; UINT64_MAX: it is not armed. */
 uint64_t pawl__timer_tick(const struct shard *shard, const struct slot *slot, unsigned timer);

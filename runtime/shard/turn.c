@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "shard/create.h"
+#include "shard/deadlines.h"
 #include "shard/deferral.h"
 #include "shard/durable.h"
 #include "shard/exchange.h"
@@ -99,7 +100,7 @@ static void publish(struct shard *shard)
     const uint64_t *counters = (const uint64_t *)(const void *)&shard->count;
 
     shard->count.tasks = slab_live(&shard->table.slots);
-    shard->count.timers = wheel_armed_count(&shard->wheel);
+    shard->count.timers = lanes_timers(shard);
     shard->count.inflight = shard->inflight;
     /* relaxed: each counter is right by itself (pawl/watch.h). */
     for (unsigned i = 0; i < COUNTERS_COUNT; i++)
@@ -147,6 +148,8 @@ uint32_t pawl__turn(struct shard *shard)
     handled += pawl__exchange_take(shard);
     handled += take_local(shard, &shard->local, handled);
     handled += take_outside(shard);
+    if (shard->lanes != NULL)
+        pawl__deadlines_take(shard);
     handled += pawl__timers_take(shard);
     if (shard->lanes != NULL)
         handled += pawl__lanes_take(shard);
