@@ -47,11 +47,19 @@ static uint64_t stamp(struct shard *shard)
     return lanes->since;
 }
 
+/* Mostly it is where it was. */
+static int position_of(const struct lanes *lanes, uint32_t number, const struct ticket *ticket)
+{
+    if (likely(ticket != NULL && lanes->parts[ticket->lane].lane->number == number))
+        return ticket->lane;
+    return pawl__lanes_position(lanes, number);
+}
+
 static int stage_ready(struct shard *shard, struct pawl_claim *claim, const struct ticket *ticket)
 {
     struct lanes *lanes = shard->lanes;
     struct claim_staged *staged = &lanes->staged;
-    const int position = pawl__lanes_position(lanes, claim->lane);
+    const int position = position_of(lanes, claim->lane, ticket);
     struct order *order;
 
     if (position < 0)
@@ -60,7 +68,7 @@ static int stage_ready(struct shard *shard, struct pawl_claim *claim, const stru
         lanes->spare = slab_alloc(&lanes->tickets);
     if (lanes->spare == 0 && ticket == NULL)
         return -ENOMEM;
-    order = pawl__lanes_order(lanes, (uint32_t)position, claim->assignee);
+    order = lanes_order(lanes, (uint32_t)position, claim->assignee);
     if (order == NULL || order_reserve(&lanes->pool) != 0)
         return -ENOMEM;
     if (ticket == NULL || ticket->place == TICKET_NONE || ticket->place == TICKET_LEASED)
@@ -87,7 +95,7 @@ static int stage_leased(struct shard *shard, struct pawl_step *step, struct pawl
     if (is_leased(ticket)) {
         lanes->staged.lane = ticket->lane;
         /* What would be stored must be found again when the store is opened. */
-        return pawl__lanes_position(lanes, claim->lane) < 0 ? -ENOENT : 0;
+        return position_of(lanes, claim->lane, ticket) < 0 ? -ENOENT : 0;
     }
     if (lanes->to == NULL || ticket == NULL || ticket->place != TICKET_HANDED)
         return -EPERM;
@@ -115,7 +123,7 @@ static bool is_handed(const struct shard *shard, const struct pawl_step *step)
 int pawl__claim_prepare(struct shard *shard, struct pawl_step *step, enum lease_timer *timer)
 {
     struct lanes *lanes = shard->lanes;
-    const struct ticket *ticket = ticket_of(lanes, step->slot);
+    struct ticket *ticket = ticket_of(lanes, step->slot);
     enum lane_role role = ROLE_NONE;
 
     if (is_handed(shard, step)) { /* what the agent hears: a token, or 0 that there is no lease */
@@ -124,6 +132,7 @@ int pawl__claim_prepare(struct shard *shard, struct pawl_step *step, enum lease_
     }
     if ((step->staged & STAGED_FINISH) == 0)
         role = (enum lane_role)step->machine->states[step->state].role;
+    lanes->staged.ticket = ticket;
     lanes->staged.role = role;
     *timer = is_leased(ticket) && role != ROLE_LEASED ? LEASE_TIMER_CANCEL : LEASE_TIMER_KEEP;
     if (role == ROLE_READY)
@@ -175,14 +184,18 @@ static void count_outcome(struct shard *shard, const struct pawl_step *step,
 static void count_end(struct shard *shard, const struct pawl_step *step,
                       const struct ticket *ticket)
 {
+    const struct pawl_machine *machine = step->machine;
     struct lane_part *part = &shard->lanes->parts[ticket->lane];
-    const enum pawl_lost lost = lost_by(step);
+    enum pawl_lost lost;
 
+    if (likely(step->event->code != machine->timers[machine->lease_timer].event))
+        return;
+    lost = lost_by(step);
     part->count[LANE_EXPIRED] += lost == PAWL_LOST_DEADLINE;
     part->count[LANE_LOST] += lost == PAWL_LOST_AGENT;
 }
 
-static void init_ticket(struct lanes *lanes, struct slot *slot, uint32_t slot_index)
+static struct ticket *init_ticket(struct lanes *lanes, struct slot *slot, uint32_t slot_index)
 {
     struct ticket *ticket = lanes_ticket(lanes, lanes->spare);
 
@@ -192,6 +205,7 @@ static void init_ticket(struct lanes *lanes, struct slot *slot, uint32_t slot_in
     ticket->place = TICKET_NONE;
     slot->extension = lanes->spare;
     lanes->spare = 0;
+    return ticket;
 }
 
 /* The step has extended its lease, or its machine's own functions have armed the timer, or cancelled. */
@@ -207,15 +221,16 @@ void pawl__claim_commit(struct shard *shard, struct pawl_step *step)
 {
     struct lanes *lanes = shard->lanes;
     const struct claim_staged *staged = &lanes->staged;
-    struct ticket *ticket;
+    struct ticket *ticket = staged->ticket;
+    uint32_t index;
 
-    if (step->slot->extension == 0) {
+    if (unlikely(ticket == NULL)) {
         if (staged->role == ROLE_NONE)
             return;
-        init_ticket(lanes, step->slot, step->slot_index);
-        ticket_of(lanes, step->slot)->lane = staged->lane; /* whose an outcome is now */
+        ticket = init_ticket(lanes, step->slot, step->slot_index);
+        ticket->lane = staged->lane; /* whose an outcome is now */
     }
-    ticket = ticket_of(lanes, step->slot);
+    index = step->slot->extension;
     lanes->changed = true;
     if ((step->staged & (STAGED_GOOD | STAGED_BAD)) != 0)
         count_outcome(shard, step, ticket);
@@ -239,7 +254,10 @@ void pawl__claim_commit(struct shard *shard, struct pawl_step *step)
         ticket->assignee = staged->assignee;
         return;
     }
-    pawl__lanes_take_out(shard, step->slot->extension);
+    if (ticket->place == TICKET_HANDED)
+        ticket->place = TICKET_NONE;
+    else
+        pawl__lanes_take_out(shard, index, ticket);
     ticket->lane = staged->role != ROLE_NONE ? staged->lane : ticket->lane;
     if (staged->role == ROLE_READY) {
         ticket->rank = staged->rank;
@@ -254,14 +272,14 @@ void pawl__claim_commit(struct shard *shard, struct pawl_step *step)
         lanes->leased++;
     }
     if (staged->role != ROLE_NONE)
-        pawl__lanes_place(shard, step->slot->extension);
+        pawl__lanes_place(shard, index, ticket);
     if (staged->role == ROLE_LEASED)
-        deadline_add(lanes, step->slot->extension, staged->deadline_ns);
+        deadline_add(lanes, index, ticket, staged->deadline_ns);
 }
 
 void pawl__claim_end(struct shard *shard, struct slot *slot)
 {
-    pawl__lanes_take_out(shard, slot->extension);
+    pawl__lanes_take_out(shard, slot->extension, ticket_of(shard->lanes, slot));
     slab_free(&shard->lanes->tickets, slot->extension);
     slot->extension = 0;
     shard->lanes->changed = true;

@@ -17,10 +17,10 @@
 
 #include "shard/lanes.h"
 
-/* The ticket, in its lane's place among the leased, is to end then. */
-static inline void deadline_add(struct lanes *lanes, uint32_t index, uint64_t deadline_ns)
+/* A ticket that has just been leased, by its index, is to end then. */
+static inline void deadline_add(struct lanes *lanes, uint32_t index, struct ticket *ticket,
+                                uint64_t deadline_ns)
 {
-    struct ticket *ticket = lanes_ticket(lanes, index);
     struct lane_part *part = &lanes->parts[ticket->lane];
 
     ticket->rank = deadline_ns;

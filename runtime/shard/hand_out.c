@@ -144,7 +144,7 @@ static void take_back(struct shard *shard, struct offer *offer, uint32_t count)
         if (--grant->count == 0)
             offer->grants_count--;
         if (order_reserve(&lanes->pool) == 0)
-            pawl__lanes_place(shard, ticket);
+            pawl__lanes_place(shard, ticket, lanes_ticket(lanes, ticket));
         else
             pawl__lanes_put_aside(shard, ticket);
     }

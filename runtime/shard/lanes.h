@@ -66,6 +66,7 @@ struct lane_part {
 
 /* What a step that is staged will do to its ticket. */
 struct claim_staged {
+    struct ticket *ticket; /* the task's; NULL: it has none yet */
     enum lane_role role;
     uint16_t lane; /* position */
     uint64_t rank;
@@ -182,9 +183,9 @@ static inline uint32_t lanes_timers(const struct shard *shard)
     return wheel_armed_count(&shard->wheel) + (shard->lanes != NULL ? shard->lanes->timed : 0);
 }
 
-/* A ticket into its lane's order or into its holder's list, and out of where it is. */
-void pawl__lanes_place(struct shard *shard, uint32_t ticket);
-void pawl__lanes_take_out(struct shard *shard, uint32_t ticket);
+/* A ticket, by its index, into its lane's order or into its holder's list, and out of where it is. */
+void pawl__lanes_place(struct shard *shard, uint32_t index, struct ticket *ticket);
+void pawl__lanes_take_out(struct shard *shard, uint32_t index, struct ticket *ticket);
 
 /* A ticket whose task has refused its lease: ready again after a while; and those whose while is over. */
 void pawl__lanes_put_aside(struct shard *shard, uint32_t ticket);
@@ -210,6 +211,12 @@ static inline uint64_t lanes_available(const struct lane_part *part, uint64_t ag
 
 /* The order that a ticket for this lane and assignee belongs to; made if need be; NULL: no memory. */
 struct order *pawl__lanes_order(struct lanes *lanes, uint32_t lane, uint64_t assignee);
+
+static inline struct order *lanes_order(struct lanes *lanes, uint32_t lane, uint64_t assignee)
+{
+    return likely(assignee == 0) ? &lanes->parts[lane].order
+                                 : pawl__lanes_order(lanes, lane, assignee);
+}
 
 /* The position of a lane; -1: there is none of this number. */
 int pawl__lanes_position(const struct lanes *lanes, uint32_t number);

@@ -305,7 +305,7 @@ static int restore_one(struct shard *shard, uint32_t index, uint32_t *number)
     }
     made = slab_alloc(&lanes->tickets);
     if (made == 0 || order_reserve(&lanes->pool) != 0 ||
-        pawl__lanes_order(lanes, (uint32_t)position, claim.assignee) == NULL)
+        lanes_order(lanes, (uint32_t)position, claim.assignee) == NULL)
         return -ENOMEM;
     ticket = slab_at(&lanes->tickets, made);
     *ticket = (struct ticket){
@@ -326,7 +326,7 @@ static int restore_one(struct shard *shard, uint32_t index, uint32_t *number)
         renew_deadline(shard, slot);
         pawl__lane_hold(lanes->parts[position].lane, 1);
     }
-    pawl__lanes_place(shard, made);
+    pawl__lanes_place(shard, made, ticket);
     return 0;
 }
 

@@ -13,10 +13,9 @@
 /* A task that refuses a lease is offered again after so long, so that it keeps no other from its turn. */
 #define RETRY_NS UINT64_C(1000000)
 
-static void list_put(const struct lanes *lanes, uint32_t *first, uint32_t index)
+static void list_put(const struct lanes *lanes, uint32_t *first, uint32_t index,
+                     struct ticket *ticket)
 {
-    struct ticket *ticket = lanes_ticket(lanes, index);
-
     ticket->next = *first;
     ticket->prev = 0;
     if (*first != 0)
@@ -24,10 +23,8 @@ static void list_put(const struct lanes *lanes, uint32_t *first, uint32_t index)
     *first = index;
 }
 
-static void list_take_out(const struct lanes *lanes, uint32_t *first, uint32_t index)
+static void list_take_out(const struct lanes *lanes, uint32_t *first, const struct ticket *ticket)
 {
-    const struct ticket *ticket = lanes_ticket(lanes, index);
-
     if (ticket->prev != 0)
         lanes_ticket(lanes, ticket->prev)->next = ticket->next;
     else
@@ -49,7 +46,7 @@ struct order *pawl__lanes_order(struct lanes *lanes, uint32_t lane, uint64_t ass
     struct lane_part *part = &lanes->parts[lane];
     struct assigned *assigned, *grown;
 
-    if (likely(assignee == 0))
+    if (assignee == 0)
         return &part->order;
     assigned = pawl__lanes_assigned(part, assignee);
     if (assigned != NULL)
@@ -94,13 +91,12 @@ static bool only_waits(uint32_t holder)
     return holder == HELD_BEFORE || holder == HELD_ORPHANS;
 }
 
-void pawl__lanes_place(struct shard *shard, uint32_t index)
+void pawl__lanes_place(struct shard *shard, uint32_t index, struct ticket *ticket)
 {
     struct lanes *lanes = shard->lanes;
-    struct ticket *ticket = lanes_ticket(lanes, index);
 
     if (ticket->place == TICKET_LEASED) {
-        list_put(lanes, &lanes->held[ticket->holder], index);
+        list_put(lanes, &lanes->held[ticket->holder], index, ticket);
         lanes->parts[ticket->lane].count[LANE_LEASED]++;
         lanes->held_count++;
         lanes->waiting += only_waits(ticket->holder);
@@ -109,23 +105,22 @@ void pawl__lanes_place(struct shard *shard, uint32_t index)
         return;
     }
     /* Memory was made sure of when the step was staged. */
-    pawl__order_insert(pawl__lanes_order(lanes, ticket->lane, ticket->assignee), index);
+    pawl__order_insert(lanes_order(lanes, ticket->lane, ticket->assignee), index);
     count_ready(lanes, ticket->lane, 1);
 }
 
-void pawl__lanes_take_out(struct shard *shard, uint32_t index)
+void pawl__lanes_take_out(struct shard *shard, uint32_t index, struct ticket *ticket)
 {
     struct lanes *lanes = shard->lanes;
-    struct ticket *ticket = lanes_ticket(lanes, index);
     struct lane_part *part = &lanes->parts[ticket->lane];
 
     switch ((enum ticket_place)ticket->place) {
     case TICKET_READY:
-        pawl__order_remove(pawl__lanes_order(lanes, ticket->lane, ticket->assignee), index);
+        pawl__order_remove(lanes_order(lanes, ticket->lane, ticket->assignee), index);
         count_ready(lanes, ticket->lane, -1);
         break;
     case TICKET_LEASED:
-        list_take_out(lanes, &lanes->held[ticket->holder], index);
+        list_take_out(lanes, &lanes->held[ticket->holder], ticket);
         deadline_drop(lanes, ticket);
         part->count[LANE_LEASED]--;
         lanes->held_count--;
@@ -138,7 +133,7 @@ void pawl__lanes_take_out(struct shard *shard, uint32_t index)
         lanes->changed = true;
         if (lanes->retry_last == index)
             lanes->retry_last = ticket->prev;
-        list_take_out(lanes, &lanes->retry_first, index);
+        list_take_out(lanes, &lanes->retry_first, ticket);
         break;
     case TICKET_HANDED:
     case TICKET_NONE:
@@ -179,9 +174,9 @@ void pawl__lanes_take_back(struct shard *shard)
         if (ticket->again_ns > shard->now_ns || order_reserve(&lanes->pool) != 0 ||
             pawl__lanes_order(lanes, ticket->lane, ticket->assignee) == NULL)
             return;
-        pawl__lanes_take_out(shard, index);
+        pawl__lanes_take_out(shard, index, ticket);
         ticket->place = TICKET_READY;
-        pawl__lanes_place(shard, index);
+        pawl__lanes_place(shard, index, ticket);
     }
 }
 
@@ -191,10 +186,10 @@ void pawl__lanes_move(struct lanes *lanes, uint32_t index, uint32_t list)
 {
     struct ticket *ticket = lanes_ticket(lanes, index);
 
-    list_take_out(lanes, &lanes->held[ticket->holder], index);
+    list_take_out(lanes, &lanes->held[ticket->holder], ticket);
     lanes->waiting -= only_waits(ticket->holder);
     ticket->holder = list;
-    list_put(lanes, &lanes->held[list], index);
+    list_put(lanes, &lanes->held[list], index, ticket);
     lanes->waiting += only_waits(list);
     lanes->changed = true;
 }
