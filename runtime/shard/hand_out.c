@@ -29,6 +29,7 @@ struct grant {
 /* Which tasks are offered in one batch. */
 struct offer {
     uint32_t tickets[BATCH_MAX];
+    struct slot *slots[BATCH_MAX]; /* of their tasks */
     struct grant grants[BATCH_MAX];
     uint32_t count, grants_count;
 };
@@ -153,14 +154,15 @@ static void take_back(struct shard *shard, struct offer *offer, uint32_t count)
 }
 
 /* The slots' lines, then their contexts'. */
-static void fetch(const struct shard *shard, const struct offer *offer)
+static void fetch(const struct shard *shard, struct offer *offer)
 {
-    for (uint32_t i = 0; i < offer->count; i++)
-        __builtin_prefetch(
-            table_slot(&shard->table, lanes_ticket(shard->lanes, offer->tickets[i])->slot), 1);
     for (uint32_t i = 0; i < offer->count; i++) {
-        struct slot *slot =
+        offer->slots[i] =
             table_slot(&shard->table, lanes_ticket(shard->lanes, offer->tickets[i])->slot);
+        __builtin_prefetch(offer->slots[i], 1);
+    }
+    for (uint32_t i = 0; i < offer->count; i++) {
+        struct slot *slot = offer->slots[i];
         /* relaxed: our own */
         const struct shard_machine *machine = shard_machine_of(shard, load_relaxed(&slot->head));
 
@@ -174,12 +176,11 @@ static void fetch(const struct shard *shard, const struct offer *offer)
  * way. What is not leased after its step has refused; it may have ended, and its slot, or its
  * ticket, be another's.
  */
-static void offer_one(struct shard *shard, uint32_t number)
+static void offer_one(struct shard *shard, uint32_t number, struct slot *slot)
 {
     struct lanes *lanes = shard->lanes;
     struct ticket *ticket = lanes_ticket(lanes, number);
     const uint32_t index = ticket->slot;
-    struct slot *slot = table_slot(&shard->table, index);
     const uint64_t head = load_relaxed(&slot->head); /* relaxed: our own */
     const struct shard_machine *machine = shard_machine_of(shard, head);
     const struct pawl_event event = {.task = shard_task(shard, slot, index),
@@ -216,7 +217,7 @@ static void deliver(struct shard *shard, const struct offer *offer)
         lanes->to_round = grant->round;
         lanes->leased = 0;
         for (uint32_t i = 0; i < grant->count; i++)
-            offer_one(shard, offer->tickets[grant->first + i]);
+            offer_one(shard, offer->tickets[grant->first + i], offer->slots[grant->first + i]);
         if (lanes->leased == grant->count)
             continue;
         told |=

@@ -71,7 +71,7 @@ bool pawl__table_work(struct table *table);
 
 static inline struct slot *table_slot(const struct table *table, uint32_t index)
 {
-    return slab_at(&table->slots, index);
+    return slab_at_sized(&table->slots, index, sizeof(struct slot));
 }
 
 static inline unsigned block_class(uint32_t context_size)
