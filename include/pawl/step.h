@@ -78,10 +78,10 @@ PAWL_API int pawl_step_create(struct pawl_step *step, const struct pawl_task_spe
 /*
  * Arm a timer of this task (its position in the definition's table of timers), in place of what it
  * was armed to; it fires at the first tick that comes delay_ns or more after the event of this step
- * was posted, however long its turn has lasted. Cancel: a timer that is not
- * armed is not an error, and a cancelled timer does not fire any more. (A timer's event that the
- * task has deferred has fired: it is an event like any other.) A timer's event whose step is
- * aborted for want of room (-ENOSPC, -ENOMEM) comes again at the next tick.
+ * was posted, however long its turn has lasted. Cancel: a timer that is not armed is not an error,
+ * and a cancelled timer does not fire any more. (A timer's event that the task has deferred has
+ * fired: it is an event like any other.) A timer's event whose step is aborted for want of room
+ * (-ENOSPC, -ENOMEM) comes again at the next tick.
  */
 PAWL_API int pawl_step_arm(struct pawl_step *step, unsigned timer, uint64_t delay_ns);
 PAWL_API int pawl_step_cancel(struct pawl_step *step, unsigned timer);
