@@ -88,7 +88,7 @@ static uint64_t span(uint64_t ns)
 }
 
 static int stage_leased(struct shard *shard, struct pawl_step *step, struct pawl_claim *claim,
-                        const struct ticket *ticket, enum lease_timer *timer)
+                        const struct ticket *ticket)
 {
     struct lanes *lanes = shard->lanes;
 
@@ -110,7 +110,7 @@ static int stage_leased(struct shard *shard, struct pawl_step *step, struct pawl
     step->answer = claim->token;
     claim->deadline_ns = shard_fresh_ns(shard) + span(lanes->parts[ticket->lane].lane->lease_ns);
     lanes->staged.deadline_ns = claim->deadline_ns;
-    *timer = LEASE_TIMER_ARM;
+    lanes->staged.timer = LEASE_TIMER_ARM;
     return 0;
 }
 
@@ -120,7 +120,7 @@ static bool is_handed(const struct shard *shard, const struct pawl_step *step)
     return shard->lanes->to != NULL && step->event->code == step->machine->lease_event;
 }
 
-int pawl__claim_prepare(struct shard *shard, struct pawl_step *step, enum lease_timer *timer)
+int pawl__claim_prepare(struct shard *shard, struct pawl_step *step)
 {
     struct lanes *lanes = shard->lanes;
     struct ticket *ticket = ticket_of(lanes, step->slot);
@@ -134,24 +134,23 @@ int pawl__claim_prepare(struct shard *shard, struct pawl_step *step, enum lease_
         role = (enum lane_role)step->machine->states[step->state].role;
     lanes->staged.ticket = ticket;
     lanes->staged.role = role;
-    *timer = is_leased(ticket) && role != ROLE_LEASED ? LEASE_TIMER_CANCEL : LEASE_TIMER_KEEP;
+    lanes->staged.timer =
+        is_leased(ticket) && role != ROLE_LEASED ? LEASE_TIMER_CANCEL : LEASE_TIMER_KEEP;
     if (role == ROLE_READY)
         return stage_ready(shard, claim_of(step), ticket);
-    return role == ROLE_LEASED ? stage_leased(shard, step, claim_of(step), ticket, timer) : 0;
+    return role == ROLE_LEASED ? stage_leased(shard, step, claim_of(step), ticket) : 0;
 }
 
 int pawl__claim_stage(struct shard *shard, struct pawl_step *step)
 {
-    const unsigned lease_timer = step->machine->lease_timer;
-    enum lease_timer timer = LEASE_TIMER_KEEP;
     int error;
 
     if ((step->staged & STAGED_DEFER) != 0)
         return is_handed(shard, step) ? -EPROTO : 0; /* an offer does not wait */
-    error = pawl__claim_prepare(shard, step, &timer);
+    error = pawl__claim_prepare(shard, step);
     /* Also where it is armed: by its deadline, and whatever the machine has armed is void. */
-    if (error == 0 && timer != LEASE_TIMER_KEEP)
-        error = pawl__timer_stage_cancel(step, lease_timer);
+    if (error == 0 && shard->lanes->staged.timer != LEASE_TIMER_KEEP)
+        error = pawl__timer_stage_cancel(step, step->machine->lease_timer);
     return error;
 }
 

@@ -12,21 +12,14 @@
 #include "shard/durable.h"
 #include "shard/shard.h"
 
-/* What a step does to its machine's lease timer. */
-enum lease_timer {
-    LEASE_TIMER_KEEP,
-    LEASE_TIMER_ARM, /* by the ticket's deadline, not by the timer itself (shard/deadlines.h) */
-    LEASE_TIMER_CANCEL,
-};
-
 /*
  * pawl__claim_prepare - writes the runtime's part of the claim in the step's context and makes sure of
- * all memory; says what is to become of the lease timer. 0, -ENOENT (no such lane), -EPERM (a leased
+ * all memory; lanes.staged says what is to become of the lease timer. 0, -ENOENT (no such lane), -EPERM (a leased
  * state entered otherwise than by being handed out), -ENOMEM.
  * pawl__claim_stage - the same, and stages the lease timer; also -ENOSPC. Nothing for a step that
  * puts its event aside.
  */
-int pawl__claim_prepare(struct shard *shard, struct pawl_step *step, enum lease_timer *timer);
+int pawl__claim_prepare(struct shard *shard, struct pawl_step *step);
 int pawl__claim_stage(struct shard *shard, struct pawl_step *step);
 
 /* Moves the ticket to where the task now belongs. */

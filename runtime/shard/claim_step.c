@@ -36,22 +36,21 @@ static void enter(struct shard *shard, const struct shard_machine *machine, stru
     words_load(step->context, context, machine->context_words);
     /* relaxed, all: the monitor only needs to see them some time (watch/monitor.c). */
     store_relaxed(&shard->busy_where,
-                  (uint32_t)(machine - shard->machines) << 24 | transition->state);
+                  (uint32_t)head_machine(load_relaxed(&slot->head)) << 24 | transition->state);
     store_relaxed(&shard->busy_event, event->code);
     store_relaxed(&shard->busy_steps, load_relaxed(&shard->busy_steps) + 1);
     store_relaxed(&shard->busy_task, event->task.id);
 }
 
 /* What may still fail; true: nothing has. */
-static bool stage(struct shard *shard, struct pawl_step *step, const struct transition *transition,
-                  enum lease_timer *timer)
+static bool stage(struct shard *shard, struct pawl_step *step, const struct transition *transition)
 {
     int error;
 
     step->state = transition->target;
     if ((transition->flags & TRANSITION_FINAL) != 0)
         step->staged |= STAGED_FINISH;
-    error = pawl__claim_prepare(shard, step, timer);
+    error = pawl__claim_prepare(shard, step);
     if (unlikely(error != 0)) {
         step->staged &= ~STAGED_FINISH;
         pawl__step_fail(step, error);
@@ -83,8 +82,9 @@ static void send(struct shard *shard, struct pawl_step *step, bool durable)
 }
 
 static void commit(struct shard *shard, const struct shard_machine *machine,
-                   _Atomic uint64_t *context, enum lease_timer timer)
+                   _Atomic uint64_t *context)
 {
+    const enum lease_timer timer = shard->lanes->staged.timer;
     struct pawl_step *step = &shard->step;
     struct slot *slot = step->slot;
     const struct pawl_event *event = step->event;
@@ -127,7 +127,6 @@ void pawl__claim_step(struct shard *shard, const struct shard_machine *machine, 
     struct pawl_step *step = &shard->step;
     _Atomic uint64_t *context = table_context(&shard->table, slot, machine->context_size);
     const bool durable = machine->machine->durability != PAWL_DURABILITY_MEMORY;
-    enum lease_timer timer = LEASE_TIMER_KEEP;
 
     DEBUG_CHECK(step->staged == 0 && step->timer_node == 0);
     enter(shard, machine, slot, context, event, source, transition);
@@ -138,9 +137,9 @@ void pawl__claim_step(struct shard *shard, const struct shard_machine *machine, 
     }
     /* Posts of a durable step need room in the journal; the long way sees to it. */
     if ((step->staged & ~STAGED_SHORT) != 0 || (durable && step->posts_count > 0) ||
-        !stage(shard, step, transition, &timer))
+        !stage(shard, step, transition))
         deferral_follow(shard, step->slot_index,
                         pawl__step_finish_plain(shard, step->slot_index, event, transition));
     else
-        commit(shard, machine, context, timer);
+        commit(shard, machine, context);
 }

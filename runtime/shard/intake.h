@@ -40,7 +40,8 @@ void pawl__ports_drain(struct shard *shard,
  * Written in place field by field, because what is written to memory in pieces and then copied as a
  * whole waits for all stores before it, the journal's among them.
  */
-static inline struct pawl_completion *port_place(struct shard *shard, uint16_t source)
+static inline __attribute__((always_inline)) struct pawl_completion *port_place(struct shard *shard,
+                                                                                uint16_t source)
 {
     const uint32_t index = source - 1u;
     /* relaxed: a port with completions outstanding has not been closed. */

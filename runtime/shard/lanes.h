@@ -64,9 +64,17 @@ struct lane_part {
     _Atomic uint64_t published[LANE_COUNTS];
 };
 
+/* What a step does to its machine's lease timer. */
+enum lease_timer {
+    LEASE_TIMER_KEEP,
+    LEASE_TIMER_ARM, /* by the ticket's deadline, not by the timer itself (shard/deadlines.h) */
+    LEASE_TIMER_CANCEL,
+};
+
 /* What a step that is staged will do to its ticket. */
 struct claim_staged {
     struct ticket *ticket; /* the task's; NULL: it has none yet */
+    enum lease_timer timer;
     enum lane_role role;
     uint16_t lane; /* position */
     uint64_t rank;
