@@ -28,16 +28,18 @@ static bool take_lane(struct shard *shard, struct lane_part *part, uint32_t *lef
     return true;
 }
 
-void pawl__deadlines_take(struct shard *shard)
+uint64_t pawl__deadlines_take(struct shard *shard)
 {
     struct lanes *lanes = shard->lanes;
+    const uint64_t now = shard_tick_of(shard, shard->now_ns);
     uint32_t left = QUOTA;
-    uint64_t due = UINT64_MAX;
+    uint64_t due = UINT64_MAX, first_left;
 
     if (likely(lanes->due_ns > shard->now_ns + shard->tick_ns))
-        return;
+        return now;
+    /* Each time another lane is first: the quota may be too small for all. */
     for (uint32_t i = 0; i < lanes->count; i++) {
-        struct lane_part *part = &lanes->parts[i];
+        struct lane_part *part = &lanes->parts[(i + shard->count.turns) % lanes->count];
         const bool taken = take_lane(shard, part, &left);
         uint64_t first = UINT64_MAX;
 
@@ -48,6 +50,12 @@ void pawl__deadlines_take(struct shard *shard)
         due = first < due ? first : due;
     }
     lanes->due_ns = due;
+    if (likely(due > shard->now_ns))
+        return now;
+    first_left = pawl__timer_tick_at(shard, due);
+    if (first_left > now)
+        return now;
+    return first_left > shard->wheel.collected ? first_left - 1 : shard->wheel.collected;
 }
 
 bool pawl__deadline_tick(const struct shard *shard, const struct slot *slot, uint64_t *tick)

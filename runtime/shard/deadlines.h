@@ -9,7 +9,8 @@
  *
  * Layer: shard. Owner: the shard.
  *
- * The decision to question: a clock that host threads read differently may disorder the list by what
+ * The decisions to question: within one tick leases end after timers that were armed for it, since
+ * theirs are armed last. A clock that host threads read differently may disorder the list by what
  * their readings differ; a lease then ends so much late, as one does in a turn that comes late.
  */
 #ifndef PAWL_SHARD_DEADLINES_H
@@ -56,8 +57,11 @@ static inline void deadline_drop(struct lanes *lanes, struct ticket *ticket)
         part->last_to_end = ticket->sooner;
 }
 
-/* Phase of the turn, before timers fire: leases that are due get their timers. */
-void pawl__deadlines_take(struct shard *shard);
+/*
+ * Phase of the turn, before timers fire: leases that are due get their timers, up to a quota. Returns
+ * the tick up to which timers may fire then, this turn's or one before the first lease left over.
+ */
+uint64_t pawl__deadlines_take(struct shard *shard);
 
 /* Whether a slot's task has a lease whose deadline is here, and the tick of it. */
 bool pawl__deadline_tick(const struct shard *shard, const struct slot *slot, uint64_t *tick);

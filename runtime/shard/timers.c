@@ -243,12 +243,12 @@ static struct pawl_event expired_event(const struct shard *shard, uint32_t index
     };
 }
 
-uint32_t pawl__timers_take(struct shard *shard)
+uint32_t pawl__timers_take(struct shard *shard, uint64_t tick)
 {
     struct pawl_event events[BATCH_MAX];
     uint32_t fired = 0;
 
-    pawl__wheel_advance(&shard->wheel, shard_tick_of(shard, shard->now_ns), WHEEL_BUDGET);
+    pawl__wheel_advance(&shard->wheel, tick, WHEEL_BUDGET);
     while (fired < QUOTA) {
         uint32_t count = 0;
         uint32_t node;

@@ -57,7 +57,7 @@ uint64_t pawl__timer_tick_at(const struct shard *shard, uint64_t ns);
 /* When a task's timer fires; UINT64_MAX: it is not armed. */
 uint64_t pawl__timer_tick(const struct shard *shard, const struct slot *slot, unsigned timer);
 
-/* Phase of the turn: runs what is due. Returns how many timers fired. */
-uint32_t pawl__timers_take(struct shard *shard);
+/* Phase of the turn: runs what is due up to a tick. Returns how many timers fired. */
+uint32_t pawl__timers_take(struct shard *shard, uint64_t tick);
 
 #endif /* PAWL_SHARD_TIMERS_H */

@@ -148,9 +148,8 @@ uint32_t pawl__turn(struct shard *shard)
     handled += pawl__exchange_take(shard);
     handled += take_local(shard, &shard->local, handled);
     handled += take_outside(shard);
-    if (shard->lanes != NULL)
-        pawl__deadlines_take(shard);
-    handled += pawl__timers_take(shard);
+    handled += pawl__timers_take(shard, shard->lanes != NULL ? pawl__deadlines_take(shard)
+                                                             : shard_tick_of(shard, shard->now_ns));
     if (shard->lanes != NULL)
         handled += pawl__lanes_take(shard);
     if (shard->lanes != NULL && shard->durable != NULL)

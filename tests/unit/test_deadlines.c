@@ -6,12 +6,13 @@
 
 #include "support/lanes_fixture.h"
 
-enum { E_LEASE, E_EXPIRED, E_DONE, E_AGAIN, E_EXTEND, E_ARM, E_CANCEL };
+enum { E_LEASE, E_EXPIRED, E_DONE, E_AGAIN, E_EXTEND, E_ARM, E_CANCEL, E_WAIT, E_BEEP };
 enum { E_READY, E_BUSY };
 
 struct errand {
     struct pawl_claim claim;
     uint64_t expired;    /* how often */
+    uint64_t beeped;     /* before that */
     uint64_t expired_ns; /* when last */
 };
 
@@ -43,8 +44,22 @@ static void errand_cancel(struct pawl_step *step, void *context, const struct pa
     pawl_step_cancel(step, 0);
 }
 
-static const char *const errand_events[] = {"lease",  "expired", "done",  "again",
-                                            "extend", "arm",     "cancel"};
+/* A timer of its own. */
+static void errand_wait(struct pawl_step *step, void *context, const struct pawl_event *event)
+{
+    (void)context;
+    pawl_step_arm(step, 1, event->arg[0]);
+}
+
+static void errand_beep(struct pawl_step *step, void *context, const struct pawl_event *event)
+{
+    (void)step;
+    (void)event;
+    ((struct errand *)context)->beeped++;
+}
+
+static const char *const errand_events[] = {"lease", "expired", "done", "again", "extend",
+                                            "arm",   "cancel",  "wait", "beep"};
 static const struct pawl_state_def errand_states[] = {
     {.name = "ready", .flags = PAWL_STATE_READY},
     {.name = "busy", .flags = PAWL_STATE_LEASED},
@@ -59,9 +74,11 @@ static const struct pawl_transition_def errand_transitions[] = {
     {.from = "busy", .on = "extend", .action = errand_extend},
     {.from = "busy", .on = "arm", .action = errand_arm},
     {.from = "busy", .on = "cancel", .action = errand_cancel},
+    {.from = "busy", .on = "wait", .action = errand_wait},
+    {.from = "busy", .on = "beep", .action = errand_beep},
     {.from = "over", .on = "again", .to = "ready"},
 };
-static const struct pawl_timer_def errand_timers[] = {{"lease", "expired"}};
+static const struct pawl_timer_def errand_timers[] = {{"lease", "expired"}, {"own", "beep"}};
 static const struct pawl_machine_def errand_machine = {
     .name = "errand",
     FIXTURE_TABLE(events, errand_events),
@@ -260,6 +277,33 @@ Test(deadlines, more_than_a_turn_may_take_end_in_several)
     for (unsigned i = 0; i < MANY; i++)
         cr_assert_eq(look(tasks[i]).expired, 1u);
     expect_ends(0, 0);
+    while (lane_agent_reap(&agent, &(struct pawl_completion){0}, 1) > 0)
+        ;
+    close_agent();
+}
+
+/* A leap, in which more leases end than a turn may take: timers of later ticks wait for all of them. */
+Test(deadlines, no_timer_of_a_later_tick_fires_before_a_lease_ends)
+{
+    enum { MANY = 2 * QUOTA + 100 };
+    static struct pawl_task tasks[MANY];
+
+    begin();
+    for (unsigned i = 0; i < MANY; i++)
+        tasks[i] = make("short");
+    lane_agent_grant(&agent, MANY);
+    fixture_run(&f);
+    for (unsigned i = 0; i < MANY; i++) {
+        fixture_send(&f, tasks[i], E_WAIT, 12 * MS);
+        if (i % 64 == 63)
+            fixture_run(&f);
+    }
+    fixture_run(&f);
+    fixture_jump(&f, 20 * MS);
+    for (unsigned i = 0; i < MANY; i++) {
+        cr_assert_eq(look(tasks[i]).expired, 1u);
+        cr_assert_eq(look(tasks[i]).beeped, 0u, "of task %u", i);
+    }
     while (lane_agent_reap(&agent, &(struct pawl_completion){0}, 1) > 0)
         ;
     close_agent();
