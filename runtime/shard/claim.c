@@ -99,6 +99,8 @@ static int stage_leased(struct shard *shard, struct pawl_step *step, struct pawl
     }
     if (lanes->to == NULL || ticket == NULL || ticket->place != TICKET_HANDED)
         return -EPERM;
+    if (unlikely(position_of(lanes, claim->lane, ticket) < 0))
+        return -ENOENT;
     lanes->staged.lane = ticket->lane;
     if (unlikely(lanes->token < claim->token) &&
         !planted(PLANTED_TOKENS_BEGIN_AGAIN)) /* from an epoch of very many leases */

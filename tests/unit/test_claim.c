@@ -521,3 +521,42 @@ Test(claim, an_outcome_counts_in_the_lane_that_the_task_comes_to)
     cr_assert_eq(lane_status(&f, "second").bad, 1);
     fixture_close(&f);
 }
+
+static void go_astray(struct pawl_step *step, void *context, const struct pawl_event *event)
+{
+    (void)step;
+    (void)event;
+    ((struct job *)context)->claim.lane = 12345;
+}
+
+/* So is one that an entry action sets while its task is being leased. */
+Test(claim, a_lane_that_does_not_exist_is_refused_in_the_step_of_the_lease)
+{
+    static const struct pawl_state_def states[] = {
+        {.name = "queued", .flags = PAWL_STATE_READY},
+        {.name = "running", .flags = PAWL_STATE_LEASED, .entry = go_astray},
+    };
+    static const struct pawl_transition_def transitions[] = {
+        {.from = "queued", .on = "lease", .to = "running"},
+        {.from = "running", .on = "expired", .to = "queued"},
+    };
+    struct pawl_machine_def astray = job_machine;
+    struct pawl_completion got;
+    struct pawl_task task;
+
+    astray.states = states;
+    astray.states_count = sizeof(states) / sizeof(states[0]);
+    astray.transitions = transitions;
+    astray.transitions_count = sizeof(transitions) / sizeof(transitions[0]);
+    fixture_open(&f, &(struct fixture_options){
+                         .machines = {&astray}, .shards = 1, .lanes = three, .lane_count = 1});
+    lane_agent_open(&agent, f.runtime, 7, WORK);
+    task = job_create(&f, 0, "work", 1);
+    lane_agent_grant(&agent, 1);
+    cr_assert_eq(came(&agent, &got, 1), 1);
+    cr_assert_eq(got.status, -ENOENT);
+    cr_assert_eq(fixture_state(&f, task), 0u);
+    cr_assert_eq(job_of(&f, task).claim.lane, pawl_lane_number("work"));
+    lane_agent_close(&agent, &f);
+    fixture_close(&f);
+}
