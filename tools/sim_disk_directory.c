@@ -43,12 +43,41 @@ static int rename_now(struct sim_disk *disk, const char *from, const char *to)
     return 0;
 }
 
+/* One that is durable stays: nobody asks for that. */
+static int remove_directory_now(struct sim_disk *disk, const char *path)
+{
+    struct directory *directory = sim_directory(disk, path);
+    uint32_t left = 0;
+
+    if (directory == NULL)
+        return -ENOENT;
+    if (directory->durable || directory->locked || directory->locked_other)
+        return -EBUSY;
+    for (uint32_t i = 0; i < disk->current.count; i++) {
+        char parent[SIM_PATH_MAX];
+
+        sim_parent_of(disk->current.names[i].path, parent);
+        if (strcmp(parent, path) == 0)
+            return -ENOTEMPTY;
+    }
+    memmove(directory, directory + 1,
+            (size_t)(disk->directories + disk->directories_count - (directory + 1)) *
+                sizeof(*directory));
+    disk->directories_count--;
+    /* As if it had never been made. */
+    for (uint32_t i = 0; i < disk->changes_count; i++)
+        if (disk->changes[i].kind != CHANGE_DIRECTORY || strcmp(disk->changes[i].to, path) != 0)
+            disk->changes[left++] = disk->changes[i];
+    disk->changes_count = left;
+    return 0;
+}
+
 static int remove_now(struct sim_disk *disk, const char *path)
 {
     struct inode *inode = sim_find(disk, path);
 
     if (inode == NULL)
-        return -ENOENT;
+        return remove_directory_now(disk, path);
     sim_change_add(disk, CHANGE_REMOVE, path, "", inode);
     sim_table_remove(disk, &disk->current, path);
     return 0;

@@ -96,6 +96,7 @@ extern PAWL_API const struct pawl_threads pawl_threads_posix;
  *   write       all of it or an error; not durable before sync unless PAWL_STORAGE_DURABLE.
  *   sync        what was written before is durable when it returns 0. After an error nobody knows;
  *               the library never tries it again.
+ *   remove      a file, or a directory that is empty.
  *   rename      replaces `to` atomically; it, creation and removal are durable after
  *               sync_directory.
  *   lock        keeps every other opener of the directory out, in this process and in others:

@@ -136,7 +136,9 @@ static int posix_rename(void *user, const char *from, const char *to)
 static int posix_remove(void *user, const char *path)
 {
     (void)user;
-    return unlink(path) == 0 ? 0 : -errno;
+    if (unlink(path) == 0 || (errno == EISDIR && rmdir(path) == 0))
+        return 0;
+    return -errno;
 }
 
 static int posix_sync_directory(void *user, const char *path)

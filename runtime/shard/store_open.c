@@ -107,8 +107,12 @@ static int lock(struct store *store)
     const struct pawl_storage *storage = store->storage;
     int error = storage->make_directory(storage->user, store->directory);
 
-    if (error == 0)
+    if (error == 0) {
         error = sync_parent(store);
+        /* Its name may never be durable now: it is made anew by whoever tries again. */
+        if (error != 0)
+            storage->remove(storage->user, store->directory);
+    }
     if (error != 0)
         return pawl__store_complain(store, error, "making the directory");
     error = storage->lock(storage->user, store->directory, &store->lock);

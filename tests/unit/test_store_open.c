@@ -441,3 +441,24 @@ Test(store_open, dying_at_any_operation_of_the_first_opening_leaves_a_store_that
     die_at(SIM_CRASH_POWER, true);
     die_at(SIM_CRASH_KILL, true);
 }
+
+/* ---- the directory's own name -------------------------------------------------------------------- */
+
+/* After a sync that failed nobody knows, and never will: the directory is made anew. */
+Test(store_open, a_directory_whose_name_may_be_lost_is_made_again)
+{
+    const struct sim_fault fault = {
+        .kind = SIM_FAULT_ERROR, .ops = SIM_OPS(SIM_SYNC_DIRECTORY), .nth = 1, .error = -EIO};
+    struct store_fixture s;
+    struct pawl_task task;
+
+    store_init(&s, NULL);
+    cr_assert(sim_disk_fault_add(s.disk, &fault) >= 0);
+    expect_refused(&s, -EIO, "making the directory");
+    store_open(&s);
+    task = store_create(&s, M_SYNC, 0);
+    store_crash(&s, SIM_CRASH_POWER);
+    store_open(&s);
+    cr_assert(fixture_is_alive(&s.f, task));
+    store_end(&s);
+}
