@@ -14,11 +14,13 @@
 #include "store/files.h"
 
 enum { ATTEMPTS = 100 }; /* a few milliseconds each: somebody makes files faster than that */
+enum { SPARE = 16 };     /* descriptors that are left for all that is not held */
 
 struct held {
     char name[STORE_NAME_MAX]; /* first: they are sorted by it */
     void *file;
-    int error; /* of the opening */
+    int error;   /* of the opening */
+    bool is_new; /* unfinished: it is listed, and nobody reads it */
 };
 
 struct store_hold {
@@ -42,18 +44,21 @@ static const struct held *find(const struct store_hold *hold, const char *name)
                : bsearch(name, hold->files, hold->count, sizeof(hold->files[0]), by_name);
 }
 
-static bool is_of_a_store(const char *name)
+static bool is_of_a_store(const char *name, bool *is_new)
 {
-    struct store_file file;
+    struct store_file file = {.is_new = false};
+    const bool is = strcmp(name, "manifest") == 0 || pawl__store_file_parse(name, &file);
 
-    return strcmp(name, "manifest") == 0 || pawl__store_file_parse(name, &file);
+    *is_new = file.is_new;
+    return is;
 }
 
 static int add_name(void *argument, const char *name)
 {
     struct store_hold *const hold = argument;
+    bool is_new;
 
-    if (!is_of_a_store(name))
+    if (!is_of_a_store(name, &is_new))
         return 0;
     if (hold->count == hold->capacity) {
         const size_t capacity = 2 * hold->capacity + 32;
@@ -64,7 +69,7 @@ static int add_name(void *argument, const char *name)
         hold->files = files;
         hold->capacity = capacity;
     }
-    hold->files[hold->count] = (struct held){.file = NULL};
+    hold->files[hold->count] = (struct held){.error = is_new ? -ENOENT : 0, .is_new = is_new};
     strncpy(hold->files[hold->count++].name, name, STORE_NAME_MAX - 1);
     return 0;
 }
@@ -72,7 +77,9 @@ static int add_name(void *argument, const char *name)
 /* Lists again: is a name there that is not held? */
 static int look_for_name(void *argument, const char *name)
 {
-    return is_of_a_store(name) && !find(argument, name) ? -EAGAIN : 0;
+    bool is_new;
+
+    return is_of_a_store(name, &is_new) && !is_new && !find(argument, name) ? -EAGAIN : 0;
 }
 
 static void let_go(struct store_hold *hold)
@@ -88,6 +95,22 @@ static bool is_out_of_descriptors(int error)
     return error == -EMFILE || error == -ENFILE;
 }
 
+/* Whether so many more files can be opened: tried with one that is there. */
+static int look_for_spare(const struct pawl_storage *under, const char *path)
+{
+    void *files[SPARE];
+    unsigned count = 0;
+    int error = 0;
+
+    while (count < SPARE && !error) {
+        error = under->open(under->user, path, PAWL_STORAGE_READ, &files[count]);
+        count += error == 0;
+    }
+    while (count > 0)
+        under->close(under->user, files[--count]);
+    return is_out_of_descriptors(error) ? error : 0;
+}
+
 /* 0, -EAGAIN: the directory has changed meanwhile; another error. */
 static int hold_all(struct store_hold *hold, const char *directory)
 {
@@ -100,6 +123,8 @@ static int hold_all(struct store_hold *hold, const char *directory)
         struct held *const held = &hold->files[i];
         char path[STORE_PATH_MAX];
 
+        if (held->is_new)
+            continue;
         held->error = pawl__store_path(directory, held->name, path);
         if (!held->error)
             held->error = under->open(under->user, path, PAWL_STORAGE_READ, &held->file);
@@ -107,6 +132,8 @@ static int hold_all(struct store_hold *hold, const char *directory)
             error = -EAGAIN; /* removed since it was listed */
         else if (is_out_of_descriptors(held->error))
             error = held->error;
+        else if (!held->error && strcmp(held->name, "manifest") == 0) /* the last of all */
+            error = look_for_spare(under, path);
     }
     return error ? error : under->list(under->user, directory, look_for_name, hold);
 }

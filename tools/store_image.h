@@ -150,6 +150,7 @@ struct store_image {
     struct store_hold *hold;
     const struct pawl_storage *storage; /* what is held */
     const char *directory;
+    bool in_use; /* when it was opened */
     struct manifest *manifest;
     struct store_file *files; /* of all sets */
     size_t files_count;
@@ -181,6 +182,12 @@ void store_say(const struct store_image *image, const char *format, ...)
 int store_open(struct store_image *image, const struct pawl_storage *storage,
                const char *directory);
 void store_close(struct store_image *image);
+
+/* Looks at a store in use whose newest frames seem wrong: they may be half there. */
+enum { STORE_LOOKS = 8 };
+
+/* Whether a process has it open. */
+bool store_is_in_use(const char *directory);
 
 /*
  * The files of one shard of the set in force: journals and snapshots apart, in order, without new

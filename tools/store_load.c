@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "store_image.h"
 
@@ -31,6 +32,33 @@ static void say_diagnostic(void *user, const struct pawl_diagnostic *diagnostic)
     store_say(user, "%s: %s", diagnostic->where, diagnostic->what);
 }
 
+/* ---- who has it open ------------------------------------------------------------------------- */
+
+/*
+ * The lock is looked for in the kernel's list: to try it would keep an opener out for that moment.
+ */
+bool store_is_in_use(const char *directory)
+{
+    char path[STORE_PATH_MAX], line[256];
+    struct stat status;
+    bool found = false;
+    FILE *locks;
+
+    if (pawl__store_path(directory, "lock", path) != 0 || stat(path, &status) != 0)
+        return false;
+    locks = fopen("/proc/locks", "re");
+    while (locks && !found && fgets(line, sizeof(line), locks)) {
+        unsigned long inode;
+        const char *const flock = strstr(line, "FLOCK");
+
+        found = flock && sscanf(flock, "FLOCK %*s %*s %*d %*x:%*x:%lu", &inode) == 1 &&
+                inode == status.st_ino;
+    }
+    if (locks)
+        fclose(locks);
+    return found;
+}
+
 /* ---- the directory --------------------------------------------------------------------------- */
 
 int store_open(struct store_image *image, const struct pawl_storage *storage, const char *directory)
@@ -39,8 +67,13 @@ int store_open(struct store_image *image, const struct pawl_storage *storage, co
     void *const user = image->user;
     int error;
 
-    *image = (struct store_image){.directory = directory, .say = say, .user = user};
+    *image = (struct store_image){
+        .directory = directory, .in_use = store_is_in_use(directory), .say = say, .user = user};
     error = store_hold_open(&image->hold, storage, directory);
+    if (error && error != -ENOENT) {
+        store_say(image, "%s: %s (%s)", directory, pawl_strerror(error), strerror(-error));
+        return error;
+    }
     if (!error) {
         storage = image->storage = store_hold_storage(image->hold);
         error = pawl__manifest_read(storage, directory, say_diagnostic, image, &image->manifest);
@@ -294,8 +327,8 @@ static void load_journal(struct store_image *image, struct image_shard *shard,
     shard->parts_size = 0; /* parts whose last is missing never took effect */
 }
 
-bool store_load_shard(struct store_image *image, uint32_t number, unsigned skip,
-                      struct store_reading *reading)
+static bool load_shard(struct store_image *image, uint32_t number, unsigned skip,
+                       struct store_reading *reading)
 {
     struct image_shard *const shard = &image->shards[number];
     size_t journals, snapshots;
@@ -322,6 +355,24 @@ bool store_load_shard(struct store_image *image, uint32_t number, unsigned skip,
     }
     load_journal(image, shard, reading);
     return image_shard_fold(shard) || load_failed(reading, "there is no memory for it");
+}
+
+/* While somebody writes the journal, a frame may be read before the one that it says is there. */
+bool store_load_shard(struct store_image *image, uint32_t number, unsigned skip,
+                      struct store_reading *reading)
+{
+    struct image_shard *const shard = &image->shards[number];
+    bool loaded = load_shard(image, number, skip, reading);
+
+    for (unsigned looks = 1;
+         looks < STORE_LOOKS && image->in_use && loaded && reading->end == READER_CORRUPT;
+         looks++) {
+        image_shard_fini(shard);
+        if (image_shard_init(shard, number, image->manifest->shards) != 0)
+            return load_failed(reading, "there is no memory for it");
+        loaded = load_shard(image, number, skip, reading);
+    }
+    return loaded;
 }
 
 int store_load(struct store_image *image)

@@ -13,8 +13,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "store/frame.h"
 #include "store_image.h"
@@ -37,8 +35,6 @@ static const char usage[] =
     "is corruption: opening may refuse, see 'pawl salvage'; 3 it cannot be read, is no store, or "
     "the\n"
     "command line is wrong.\n";
-
-enum { LOOKS_IN_USE = 8 }; /* at a store in use that seems wrong */
 
 enum severity { WHOLE, TORN, CORRUPT, UNREADABLE };
 
@@ -88,33 +84,6 @@ static void find(struct report *report, enum severity severity, const char *form
     snprintf(report->findings + length, sizeof(report->findings) - length, "%s\n", text);
     if (severity > report->severity)
         report->severity = severity;
-}
-
-/* ---- who has it open ------------------------------------------------------------------------- */
-
-/*
- * The lock is looked for in the kernel's list: to try it would keep an opener out for that moment.
- */
-static bool is_in_use(const char *directory)
-{
-    char path[STORE_PATH_MAX], line[256];
-    struct stat status;
-    bool found = false;
-    FILE *locks;
-
-    if (pawl__store_path(directory, "lock", path) != 0 || stat(path, &status) != 0)
-        return false;
-    locks = fopen("/proc/locks", "re");
-    while (locks && !found && fgets(line, sizeof(line), locks)) {
-        unsigned long inode;
-        const char *const flock = strstr(line, "FLOCK");
-
-        found = flock && sscanf(flock, "FLOCK %*s %*s %*d %*x:%*x:%lu", &inode) == 1 &&
-                inode == status.st_ino;
-    }
-    if (locks)
-        fclose(locks);
-    return found;
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -674,7 +643,7 @@ static int look(struct report *report, const char *directory)
 {
     int error;
 
-    *report = (struct report){.in_use = is_in_use(directory)};
+    *report = (struct report){.in_use = store_is_in_use(directory)};
     report->image.say = say;
     report->image.user = report;
     error = store_open(&report->image, &pawl_storage_posix, directory);
@@ -704,8 +673,8 @@ static int run(const char *command, const char *directory, bool json)
     if (!report)
         return tool_fail(command, "there is no memory"), UNREADABLE;
     error = look(report, directory);
-    for (unsigned looks = 1; report->severity > TORN && looks < LOOKS_IN_USE &&
-                             (report->in_use || is_in_use(directory));
+    for (unsigned looks = 1; report->severity > TORN && looks < STORE_LOOKS &&
+                             (report->in_use || store_is_in_use(directory));
          looks++) {
         forget(report);
         error = look(report, directory);

@@ -11,6 +11,7 @@
 #define FIRST    "0001-0000-000000000001.journal"
 #define SECOND   "0001-0000-000000000002.journal"
 #define THIRD    "0001-0000-000000000003.journal"
+#define NEW      "0001-0000-000000000004.snapshot.new"
 
 static struct sim_disk *disk;
 static struct pawl_storage storage; /* the disk's, but for what a test puts in its place */
@@ -168,6 +169,58 @@ Test(store_hold, without_descriptors_files_are_opened_as_they_are_read)
     put(THIRD, '3');
     cr_assert_eq(look(store_hold_storage(hold), FIRST), -ENOENT);
     cr_assert_eq(look(store_hold_storage(hold), THIRD), '3');
+    store_hold_close(hold);
+    disk_close();
+}
+
+static unsigned files_open;
+
+/* Three are held, and there is room for a few more, or for none. */
+static int open_few(void *user, const char *path, unsigned flags, void **file)
+{
+    const int error = files_open == 10 ? -EMFILE : plain->open(user, path, flags, file);
+
+    files_open += error == 0;
+    return error;
+}
+
+static int close_few(void *user, void *file)
+{
+    files_open--;
+    return plain->close(user, file);
+}
+
+Test(store_hold, descriptors_are_left_for_whoever_reads)
+{
+    struct store_hold *hold;
+
+    disk_open();
+    storage.open = open_few;
+    storage.close = close_few;
+    files_open = 0;
+    cr_assert_eq(store_hold_open(&hold, &storage, "d"), 0);
+    cr_assert_eq(files_open, 0u, "they are held, and leave too few");
+    cr_assert_eq(look(store_hold_storage(hold), FIRST), '1');
+    store_hold_close(hold);
+    disk_close();
+}
+
+static int open_no_new(void *user, const char *path, unsigned flags, void **file)
+{
+    cr_assert(strstr(path, ".new") == NULL, "%s is opened", path);
+    return plain->open(user, path, flags, file);
+}
+
+Test(store_hold, what_is_unfinished_is_listed_and_not_opened)
+{
+    struct store_hold *hold;
+
+    disk_open();
+    put(NEW, 'x');
+    storage.open = open_no_new;
+    cr_assert_eq(store_hold_open(&hold, &storage, "d"), 0);
+    cr_assert_eq(names_of(store_hold_storage(hold)), 4);
+    cr_assert_eq(look(store_hold_storage(hold), NEW), -ENOENT);
     store_hold_close(hold);
     disk_close();
 }
