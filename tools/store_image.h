@@ -176,8 +176,9 @@ void store_say(const struct store_image *image, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /*
- * store_open - opens all files and reads the manifest; nothing is locked or changed, and what another
- * process changes from then on is not seen (store_hold.h). 0, or an error that has been said. `image->say` and `image->user` are set before; everything else is made here.
+ * store_open - opens all files and reads the manifest; nothing is locked or changed, and files that
+ * come from then on are not seen (store_hold.h). 0, or an error that has been said. `image->say` and
+ * `image->user` are set before; everything else is made here.
  */
 int store_open(struct store_image *image, const struct pawl_storage *storage,
                const char *directory);
