@@ -648,6 +648,7 @@ static int look(struct report *report, const char *directory)
     report->image.user = report;
     error = store_open(&report->image, &pawl_storage_posix, directory);
     report->image.directory = directory;
+    report->image.in_use = false; /* all is looked at again, no shard by itself */
     if (error) {
         report->severity = error == -EBADMSG ? CORRUPT : UNREADABLE;
         return error;
